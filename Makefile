@@ -1,0 +1,61 @@
+# Every target makes and uses its own .venv; nothing is installed outside of this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The torch that is tested; pyproject.toml takes newer ones too.
+TORCH ?= torch==2.13.0
+# Where pytorch.org/get-started sends machines without a GPU. Asked only if the default package
+# index would bring gigabytes of CUDA to such a machine.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+DEMO := demo
+DEMO_BUDGET ?= 5m
+RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
+
+.PHONY: help install demo test check lint types bench test-slow clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/installed  ## Make .venv with everything in it
+
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then :; \
+	elif command -v nvidia-smi >/dev/null 2>&1 || \
+	     ! $(BIN)/pip install --quiet --dry-run --report - '$(TORCH)' | grep -qE '"name": "(nvidia|cuda|triton)'; then \
+		echo "installing $(TORCH)"; $(BIN)/pip install --quiet '$(TORCH)'; \
+	else \
+		echo "installing $(TORCH), the CPU build"; \
+		$(BIN)/pip install --quiet '$(TORCH)' --index-url $(TORCH_INDEX); \
+	fi
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: install  ## Train on the bundled pictures, generate, post-process; 10 minutes on 2 cores
+	$(RUN) train sample:smileys --preset smileys --budget $(DEMO_BUDGET)
+	$(RUN) generate -m smileys --seed 42 -n 16 -o $(DEMO)/pictures --grid $(DEMO)/sheet.png
+	$(RUN) postprocess $(DEMO)/pictures --preset post/clean -o $(DEMO)/finished
+	@echo; echo "The sheet:          $(DEMO)/sheet.png"
+	@echo "The pictures:       $(DEMO)/pictures/"
+	@echo "Post-processed:     $(DEMO)/finished/"
+
+test: install  ## Run the tests
+	$(BIN)/pytest -n 2 -m "not slow"
+
+check: lint types test  ## What must be clean before every commit
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+bench: install  ## How much of the machine's convolution rate training reaches
+	$(BIN)/python -m tests.bench.train_rate
+
+test-slow: install  ## The tests that take minutes
+	$(BIN)/pytest -m slow
+
+clean:  ## Remove what make made, the demo's model included
+	rm -rf $(VENV) $(DEMO)
