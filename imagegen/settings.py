@@ -1,0 +1,114 @@
+"""What a run is: the settings of every stage, as pydantic models and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """A section of a preset: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def _known_color(value: str) -> str:
+    from PIL import ImageColor
+
+    ImageColor.getrgb(value)  # raises ValueError, which pydantic reports with the setting's path
+    return value
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration such as `90s`, `10m`, `1.5h` or `1h30m`.
+
+    Raises:
+        ValueError: if it is not one, or is zero.
+    """
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", duration):
+        raise ValueError("should be a duration such as 90s, 10m or 2h")
+    total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([\d.]+)([smhd])", duration))
+    if total <= 0:
+        raise ValueError("should be longer than nothing")
+    return total
+
+
+def _duration(value: str) -> str:
+    seconds(value)
+    return value
+
+
+class DataSettings(Settings):
+    """How a folder of pictures becomes training data."""
+
+    size: Annotated[int, Field(ge=16, le=1024)] = 32
+    """Width and height of the training pictures, in pixels."""
+    channels: Literal["auto", "grey", "rgb", "rgba"] = "auto"
+    """`auto` keeps what the set really has: grey, colour, or transparency."""
+    background: Annotated[str, AfterValidator(_known_color)] = "white"
+    """What transparent pictures are laid on when the model has no alpha channel."""
+    fit: Literal["crop", "pad"] = "crop"
+    """Make a picture square by cropping its centre, or by padding it with the background."""
+    mirror: bool = False
+    """Also train on the left-right mirrored pictures. Wrong for digits and text."""
+
+
+class TrainSettings(Settings):
+    """How a model is trained: the one loop that all families share."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps in all. Without it, `budget` decides."""
+    budget: Annotated[str, AfterValidator(_duration)] = "10m"
+    """Wall-clock time to train for, such as `90s`, `10m` or `2h`; used when `steps` is not set."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Pictures a step."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Learning rate of Adam at its peak."""
+    lr_end: Annotated[float, Field(ge=0)] = 5e-5
+    """Learning rate at the last step; the way there is a half cosine."""
+    warmup: Annotated[int, Field(ge=0)] = 50
+    """Steps over which the learning rate rises from zero."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Decay rates of Adam's two moments."""
+    ema_half_life: Annotated[float, Field(gt=0)] = 500
+    """Half-life of the weights' moving average, in steps, once training is long enough for it."""
+    ema_ramp: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The half-life is at most this share of the steps done, so that early averages work."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seeds the weights, the data order, the augmentation and the noise."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between two saved states."""
+    sample_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between two sample sheets."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
+
+
+class OutputSettings(Settings):
+    """Where pictures go when no `-o` says so."""
+
+    folder: str = "outputs"
+    """Folder for pictures, made when needed."""
+
+
+class Config(Settings):
+    """One preset, resolved. `model` and `sample` belong to the family, which checks them."""
+
+    description: str = ""
+    """What the preset is for, in a line."""
+    family: str = "gan"
+    """The kind of model: a name from the catalog of families."""
+    data: DataSettings = DataSettings()
+    model: dict[str, Any] = {}
+    train: TrainSettings = TrainSettings()
+    sample: dict[str, Any] = {}
+    postprocess: list[dict[str, Any] | str] = []
+    """Operations applied to every generated picture, in order."""
+    output: OutputSettings = OutputSettings()
