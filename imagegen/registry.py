@@ -1,0 +1,365 @@
+"""Trained models on disk: a folder is a model, its name is the folder's name, there is no index.
+
+$IMAGEGEN_HOME/models/NAME/
+    config.yaml         the settings, every one
+    model.safetensors   averaged weights; the config again in its header; .sha256 beside it
+    card.md             what it is, for people
+    data.json           what it was trained on
+    metrics.jsonl       the curves
+    samples/            sheets of the same seeds while it learned
+    state/              what training needs to go on
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from imagegen import durable, presets
+from imagegen.errors import NotFoundError, SettingsError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imagegen.family import Family
+    from imagegen.settings import Config
+
+SEE = "imagegen models ls"
+WEIGHTS = "model.safetensors"
+_EXPORTED = ("config.yaml", "card.md", "data.json", "metrics.jsonl", WEIGHTS, f"{WEIGHTS}.sha256")
+_MAX_MEMBER = 8 << 30  # bytes of one file in an imported archive
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
+
+
+def home() -> Path:
+    """Return the folder that holds all of imagegen's own files: `$IMAGEGEN_HOME` or the default."""
+    if chosen := os.environ.get("IMAGEGEN_HOME"):
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("imagegen")
+
+
+def models_folder() -> Path:
+    """Return the folder of the models, which need not exist yet."""
+    return home() / "models"
+
+
+def check_name(name: str) -> str:
+    """Return a name that is safe as a folder's name on every system.
+
+    Raises:
+        SettingsError: for anything else, such as `../x`.
+    """
+    good = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) and not name.endswith(".")
+    if not good or name.split(".")[0].lower() in _RESERVED:
+        raise SettingsError(
+            f"'{name}' can't be the name of a model",
+            "use up to 64 letters, digits, '.', '_' and '-', starting with a letter or digit",
+        )
+    return name
+
+
+def name_from(text: str) -> str:
+    """Return the nearest valid name to any text, such as the name of a folder of pictures."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64].rstrip(".-") or "model"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's folder. Making this object reads nothing."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def weights(self) -> Path:
+        """The file of averaged weights."""
+        return self.path / WEIGHTS
+
+    @property
+    def state(self) -> Path:
+        """The folder of what training needs to go on."""
+        return self.path / "state"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the sheets drawn while training."""
+        return self.path / "samples"
+
+    def settings(self) -> presets.Layer:
+        """Return the model's own settings, as the lowest layer for another stage.
+
+        Raises:
+            UserError: if config.yaml is missing or damaged.
+        """
+        path = self.path / "config.yaml"
+        if not path.is_file():
+            raise UserError(f"model {self.name} is incomplete: {path} is missing", SEE)
+        return presets.load(path)
+
+    def header(self) -> dict[str, Any]:
+        """Return what the weights file says of itself, without reading the weights.
+
+        Keys: `config` (the settings), `shape` (C, H, W), `labels`, `step`. There is no date in it,
+        so that the same training gives the same file.
+
+        Raises:
+            UserError: if the file is missing or is not one of ours.
+        """
+        try:
+            with self.weights.open("rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                if not 2 <= size <= 64 << 20:
+                    raise ValueError
+                header = json.loads(file.read(size))["__metadata__"]["imagegen"]
+            return dict(json.loads(header))
+        except OSError as error:
+            raise UserError(f"cannot read {self.weights}: {error.strerror}", SEE) from None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{self.weights} is damaged: its header can't be read", SEE) from None
+
+    def size(self) -> int:
+        """Return the bytes that the whole folder takes."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def models() -> list[Model]:
+    """Return every folder that holds a model or a training begun, by name."""
+    folder = models_folder()
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_model(p)]
+    return [Model(path) for path in sorted(found)]
+
+
+def _is_model(path: Path) -> bool:
+    return (path / "config.yaml").is_file() or (path / WEIGHTS).is_file()
+
+
+def find(name: str | None) -> Model:
+    """Return the model of a name, or the newest trained one for None.
+
+    Raises:
+        SettingsError: if the name could not be one.
+        NotFoundError: if there is no such model, or none at all.
+    """
+    if name is None:
+        return newest()
+    model = Model(models_folder() / check_name(name))
+    if not _is_model(model.path):
+        others = [m.name for m in models()]
+        hint = SEE if others else "train one: imagegen train sample:smileys"
+        raise NotFoundError(f"unknown model '{name}'{did_you_mean(name, others)}", hint)
+    return model
+
+
+def newest() -> Model:
+    """Return the model whose weights were trained last.
+
+    Raises:
+        NotFoundError: if no model has weights yet.
+    """
+
+    trained = [model for model in models() if model.weights.is_file()]
+    if not trained:
+        raise NotFoundError("no model has been trained yet", "imagegen train sample:smileys")
+    return max(trained, key=lambda model: model.weights.stat().st_mtime)  # copies keep the time
+
+
+def load(model: Model, device: str = "cpu") -> tuple[Family, str]:
+    """Return a model ready to draw, and the sha256 of its weights.
+
+    Raises:
+        UserError: if the weights are missing or damaged, or do not fit the settings.
+    """
+    from safetensors.torch import load as parse
+
+    from imagegen.families import FAMILIES
+    from imagegen.family import Condition
+
+    if not model.weights.is_file():
+        raise UserError(
+            f"model {model.name} has no weights yet", f"imagegen train --resume {model.name}"
+        )
+    try:
+        content, digest = durable.read_checked(model.weights)
+    except UserError as error:
+        raise UserError(
+            f"model {model.name}: {error.message}",
+            f"train it again, or import it again; or: imagegen models rm {model.name}",
+        ) from None
+    header = model.header()
+    layer = presets.Layer(header["config"], {(): f"model {model.name}"})
+    kind = FAMILIES[header["config"]["family"]]
+    settings = presets.check_section(kind.Model, "model", layer)
+    channels, height, width = header["shape"]
+    family = kind(settings, (channels, height, width), Condition(tuple(header["labels"])))
+    weights = parse(content)
+    expected = {k for k in family.state_dict() if k.split(".")[0] in family.drawn_by}
+    if weights.keys() != expected:
+        raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
+    family.load_state_dict(weights, strict=False)
+    return family.eval().requires_grad_(False).to(device), digest
+
+
+def data(model: Model) -> dict[str, Any]:
+    """Return what is known of the pictures a model was trained on; empty if nothing is."""
+    try:
+        values = json.loads((model.path / "data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def remove(model: Model) -> None:
+    """Delete a model: out of sight at once, so that an interrupted removal leaves no half model."""
+    doomed = model.path.with_name(f".removing-{model.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    model.path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def copy(model: Model, name: str) -> Model:
+    """Copy a whole model, training state included, under a new name.
+
+    Raises:
+        UserError: if the name is taken.
+    """
+    return _appear(name, lambda folder: shutil.copytree(model.path, folder, dirs_exist_ok=True))
+
+
+def export(model: Model, file: IO[bytes]) -> None:
+    """Write a model as an uncompressed tar archive, the same bytes for the same model.
+
+    The training state stays behind: it is large, and of use only where the pictures are.
+
+    Raises:
+        UserError: if the model is damaged.
+    """
+    durable.read_checked(model.weights)
+    sheets = sorted(p.relative_to(model.path).as_posix() for p in model.samples.glob("*.png"))[-1:]
+    with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
+        for part in (*_EXPORTED, *sheets):
+            path = model.path / part
+            if path.is_file():
+                member = tarfile.TarInfo(f"{model.name}/{part}")
+                member.size, member.mtime = path.stat().st_size, int(path.stat().st_mtime)
+                with path.open("rb") as content:
+                    archive.addfile(member, content)
+
+
+def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
+    """Read an archive written by `export`. Only known members are read, and nothing is extracted.
+
+    Args:
+        file: the archive, read once from front to back.
+        name: the model's new name, or None for the one in the archive.
+        origin: what to call the archive in errors.
+
+    Raises:
+        UserError: if it is no such archive, is damaged, or the name is taken.
+    """
+    hint = "an archive comes from: imagegen models export NAME -o FILE"
+    parts: dict[str, bytes] = {}
+    inner, trained_at = None, 0.0
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as archive:
+            for member in archive:
+                folder, _, part = member.name.partition("/")
+                wanted = part in _EXPORTED or re.fullmatch(r"samples/[\w-]+\.png", part)
+                if not member.isfile() or not wanted or (inner or folder) != folder:
+                    raise UserError(f"{origin}: unexpected member {member.name!r}", hint)
+                if member.size > _MAX_MEMBER:
+                    raise UserError(f"{origin}: {member.name} is too large", hint)
+                content = archive.extractfile(member)
+                assert content is not None
+                parts[part], inner = content.read(), folder
+                if part == WEIGHTS:
+                    trained_at = member.mtime
+    except tarfile.TarError as error:
+        raise UserError(f"{origin} is no imagegen archive: {error}", hint) from None
+    missing = [part for part in ("config.yaml", WEIGHTS, f"{WEIGHTS}.sha256") if part not in parts]
+    if missing or inner is None:
+        raise UserError(f"{origin} is no imagegen archive: {missing[0]} is missing", hint)
+
+    def fill(folder: Path) -> None:
+        (folder / "samples").mkdir()
+        for part, part_bytes in parts.items():
+            durable.write(folder / part, part_bytes)
+        model = Model(folder)
+        try:
+            durable.read_checked(model.weights)
+            presets.check(model.settings())
+        except UserError as error:
+            raise UserError(f"{origin}: {error.message.replace(f'{folder}/', '')}", hint) from None
+        model.header()
+        os.utime(model.weights, (trained_at, trained_at))
+
+    return _appear(name or inner, fill)
+
+
+def _appear(name: str, fill: Callable[[Path], object]) -> Model:
+    """Make a model in a hidden folder, and give it its name only when it is whole."""
+    target = models_folder() / check_name(name)
+    if target.exists():
+        raise UserError(f"a model named '{name}' exists already", "choose another name")
+    hidden = target.with_name(f".making-{name}")
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir(parents=True)
+    try:
+        fill(hidden)
+        hidden.rename(target)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    return Model(target)
+
+
+def save_weights(
+    model: Model, family: Family, tensors: Mapping[str, Tensor], config: Config, step: int
+) -> str:
+    """Write the weights that draw, with all that is needed to rebuild the network; return the sum.
+
+    Args:
+        model: where to.
+        family: the network they belong to.
+        tensors: its averaged weights by name, those of `family.drawn_by`.
+        config: the settings it was trained with.
+        step: optimiser steps done.
+    """
+    from safetensors.torch import save
+
+    header = {
+        "format": 1,
+        "config": config.model_dump(mode="json"),
+        "shape": list(family.shape),
+        "labels": list(family.condition.labels),
+        "step": step,
+    }
+    text = json.dumps(header, ensure_ascii=True, sort_keys=True)
+    return durable.write_checked(model.weights, save(dict(tensors), {"imagegen": text}))
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a file of JSON lines, leaving out any that a crash cut short."""
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(record, dict):
+                    yield record
