@@ -1,0 +1,98 @@
+"""What a family of models is: the interface between the one loop, the sampler and the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from imagegen.catalog import Catalog
+from imagegen.sample.noise import Noise
+from imagegen.settings import Settings
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of a picture."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a model can be told: its labels. An empty tuple is a model without labels."""
+
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a phase of one training step sees.
+
+    Attributes:
+        images: (N, C, H, W) in [-1, 1]; RGBA has its colours multiplied by alpha.
+        labels: (N,) int64, or None for a model without labels.
+        step: optimiser steps done before this one.
+        progress: share of the training done, in [0, 1).
+        dataset_size: pictures in the training set, mirrored ones not counted.
+        generator: the only source of randomness, seeded by (seed, step, phase).
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    step: int
+    progress: float
+    dataset_size: int
+    generator: torch.Generator
+
+
+class Family(nn.Module):
+    """A kind of generative model: networks, training losses and sampling, in one file.
+
+    A phase is the name of a submodule with a loss and an optimiser of its own. Phases together
+    hold every parameter, and each step trains them in the order given.
+    """
+
+    phases: ClassVar[tuple[str, ...]] = ()
+    drawn_by: ClassVar[tuple[str, ...]] = ()
+    """The submodules that sampling needs: averaged while training, and saved as the model."""
+
+    class Model(Settings):
+        """The preset's `model:` section."""
+
+    class Sampling(Settings):
+        """The preset's `sample:` section."""
+
+    def __init__(self, model: Settings, shape: Shape, condition: Condition) -> None:
+        """Build the networks for pictures of `shape`.
+
+        Raises:
+            SettingsError: if this family can't make pictures of this shape.
+        """
+        super().__init__()
+        self.shape = shape
+        self.condition = condition
+
+    def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the scalar to minimise in this phase, and scalars to log by name."""
+        raise NotImplementedError
+
+    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw len(noise) pictures.
+
+        Args:
+            noise: where all randomness comes from.
+            labels: (len(noise),) int64, or None to draw over all labels.
+            options: an instance of `Sampling`.
+
+        Returns:
+            (N, C, H, W) in [-1, 1], not clamped.
+        """
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+
+FAMILIES: Catalog[type[Family]] = Catalog("family", "imagegen presets ls")

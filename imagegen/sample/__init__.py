@@ -1,0 +1,1 @@
+"""Seeds in, pictures out."""
