@@ -1,0 +1,108 @@
+"""What a picture says of itself: PNG text before the pixels, written by this file alone.
+
+ASCII `tEXt` chunks survive the most tools: ImageMagick and GraphicsMagick drop the others.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from imagegen import __version__
+from imagegen.settings import Settings
+
+KEY = "imagegen"
+MAX_CHARACTERS = 1 << 20  # what Pillow reads of one chunk
+
+Record = dict[str, Any]
+
+
+def record(
+    model: str,
+    weights: str | None,
+    family: str,
+    seed: int | None,
+    label: str | None,
+    sample: Settings,
+    **more: Any,
+) -> Record:
+    """Return all that is needed to make a generated picture again. No date: it must not differ."""
+    values = {
+        "version": 1,
+        "software": f"imagegen {__version__}",
+        "model": model,
+        "weights": weights,
+        "family": family,
+        "seed": seed,
+        "label": label,
+        "sample": sample.model_dump(mode="json"),
+        **more,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def read(image: Image.Image) -> Record | None:
+    """Return the record in a picture's text, or None. It is somebody's word: use it with care."""
+    text = image.info.get(KEY)
+    if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def with_steps(image: Image.Image, steps: list[Record]) -> Record:
+    """Return a picture's record with the post-processing steps appended."""
+    known = read(image) or {"version": 1, "software": f"imagegen {__version__}"}
+    before = known.get("postprocess", [])
+    return {**known, "postprocess": [*(before if isinstance(before, list) else []), *steps]}
+
+
+def encode(
+    image: Image.Image, values: Mapping[str, Any], source: Image.Image | None = None
+) -> bytes:
+    """Return a picture as the bytes of a PNG file: the same picture, the same bytes.
+
+    Args:
+        image: the pixels.
+        values: the record to write.
+        source: the picture it was made from, whose own text, ICC profile and EXIF are kept.
+    """
+    info = PngInfo()
+    kept = source.info if source is not None else {}
+    texts = {
+        k: v for k, v in kept.items() if k != KEY and isinstance(k, str) and isinstance(v, str)
+    }
+    texts |= {KEY: json.dumps(values, ensure_ascii=True, separators=(",", ":"))}
+    if "seed" in values and "parameters" not in texts:
+        texts["parameters"] = _parameters(image, values)
+    for key, text in texts.items():
+        if text.isascii() and key.isascii() and 0 < len(key) < 80:
+            info.add_text(key, text)
+    file = io.BytesIO()
+    profile = kept.get("icc_profile") if image.mode not in ("L", "LA", "I;16") else None
+    # Level 1 costs a fifth of the default's time, and a few per cent of size at these sizes.
+    image.save(
+        file, "PNG", pnginfo=info, icc_profile=profile, exif=kept.get("exif", b""), compress_level=1
+    )
+    return file.getvalue()
+
+
+def _parameters(image: Image.Image, values: Mapping[str, Any]) -> str:
+    """Return the line that AUTOMATIC1111's web UI and its many readers understand."""
+    fields = {
+        "Seed": values["seed"],
+        "Size": f"{image.width}x{image.height}",
+        "Model": values.get("model"),
+        "Model hash": str(values.get("weights", ""))[:10],
+        "Version": values.get("software"),
+    }
+    first = str(values.get("label", ""))
+    return f"{first}\n" + ", ".join(f"{key}: {value}" for key, value in fields.items())
