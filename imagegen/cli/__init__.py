@@ -1,0 +1,101 @@
+"""The command line: one file = one command. Each parses, calls the library and prints.
+
+torch and the other heavy packages are imported inside the functions that need them, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from imagegen import __version__
+from imagegen.cli import generate, models, ops, postprocess, presets, train
+from imagegen.cli.console import ClosedPipeError, complain, say
+from imagegen.errors import ExitCode, UserError
+
+app = typer.Typer(
+    name="imagegen",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"imagegen {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 done, 1 failed, 2 usage or settings, 3 some pictures failed, "
+    "4 model or preset not found, 130 interrupted, 141 closed pipe. "
+    "--debug anywhere shows where an error came from."
+)
+def imagegen(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a folder of pictures into an image generator, on the machine you have.
+
+    imagegen train data/                      your pictures in, a model out
+    imagegen generate --seed 42 -n 16         pictures out, each one reproducible
+    imagegen postprocess *.png --op sharpen   filters, regions, colour
+    """
+
+
+app.command(rich_help_panel="Make pictures")(train.train)
+app.command(rich_help_panel="Make pictures")(generate.generate)
+app.command(rich_help_panel="Make pictures")(postprocess.postprocess)
+app.add_typer(models.app, name="models", rich_help_panel="Look around")
+app.add_typer(presets.app, name="presets", rich_help_panel="Look around")
+app.command(rich_help_panel="Look around")(ops.ops)
+
+
+def main() -> None:
+    """Run the command line, and turn every error into one clear line and an exit code."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    code: int | None
+    try:
+        code = app(standalone_mode=False)  # gives errors to us, instead of framing them
+    except ClosedPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes
+        code = ExitCode.CLOSED_PIPE
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code = _explain(error)
+    if code == ExitCode.INTERRUPTED:
+        say("interrupted")
+    sys.exit(code or ExitCode.DONE)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, UserError):
+        complain(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        return ExitCode.FAILED
+    if hasattr(error, "format_message"):  # a mistake in the words of the command line
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "imagegen"
+        if message := error.format_message():  # without words, the help was shown
+            complain(message, f"{command} --help")
+        return ExitCode.USAGE
+    if isinstance(error, OSError) and error.strerror:
+        complain(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+    elif isinstance(error, MemoryError):
+        complain("out of memory", "try smaller pictures or batches")
+    else:
+        complain(
+            f"{type(error).__name__}: {error}", "this is a bug in imagegen; --debug shows where"
+        )
+    return ExitCode.FAILED

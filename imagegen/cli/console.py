@@ -1,0 +1,100 @@
+"""Where words and data go: stdout carries data alone, stderr everything that is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class ClosedPipeError(Exception):
+    """Whoever read our stdout has gone: stop quietly."""
+
+
+def console() -> Console:
+    """Return the Rich console on stderr, animated only on a real terminal."""
+    from rich.console import Console
+
+    return Console(
+        stderr=True, highlight=False, soft_wrap=True, force_interactive=sys.stderr.isatty()
+    )
+
+
+def say(text: str) -> None:
+    """Print a line for people, on stderr."""
+    _write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Print an error, and what helps, on stderr."""
+    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    red, dim, off = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if color else ("", "", "")
+    one_line = " ".join(message.split())  # a file's name may hold line breaks
+    say(f"{red}error:{off} {one_line}" + (f"\n{dim} hint:{off} {hint}" if hint else ""))
+
+
+def emit(text: str) -> None:
+    """Print a line of data, on stdout.
+
+    Raises:
+        ClosedPipeError: if nobody reads it any more.
+    """
+    try:
+        _write(1, f"{text}\n".encode(errors="surrogateescape"))
+    except BrokenPipeError:
+        raise ClosedPipeError from None
+
+
+def emit_json(record: Any) -> None:
+    """Print an object as one line of JSON, on stdout."""
+    emit(json.dumps(record, ensure_ascii=True))
+
+
+def is_terminal(descriptor: int) -> bool:
+    """Say whether a person is at the other end."""
+    return os.isatty(descriptor)
+
+
+def is_pipe(descriptor: int) -> bool:
+    """Say whether another program is at the other end."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def is_file(descriptor: int) -> bool:
+    """Say whether a regular file is at the other end."""
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def private_stdout() -> int:
+    """Return a descriptor that writes to stdout, and lead everybody else's stdout to stderr.
+
+    Libraries print at times, even in C; one such line would ruin a stream of pictures.
+    """
+    sys.stdout.flush()
+    private = os.dup(1)
+    os.dup2(2, 1)
+    return private
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write bytes to a stream.
+
+    Raises:
+        ClosedPipeError: if nobody reads it any more.
+    """
+    try:
+        _write(descriptor, data)
+    except BrokenPipeError:
+        raise ClosedPipeError from None
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

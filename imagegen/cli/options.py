@@ -1,0 +1,29 @@
+"""Options that several commands share, spelled and explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Presets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preset", "-p", metavar="NAME|FILE", help="Settings by name or file; repeatable."
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="One setting; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+PrintConfig = Annotated[
+    bool,
+    typer.Option("--print-config", help="Print every setting and its origin, as a preset; stop."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR|FILE.png|-", help="Where to; - streams PNGs to stdout."
+    ),
+]

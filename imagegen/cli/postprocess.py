@@ -1,0 +1,154 @@
+"""`imagegen postprocess`: pictures in, finished pictures out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+
+from imagegen.cli import options
+from imagegen.errors import ExitCode, SettingsError, UserError
+
+Source = tuple[str, str | None, Callable[[], bytes]]
+"""What to call an input in messages, its output's name (None: ask the picture), its bytes."""
+
+
+def postprocess(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE|DIR|-]...", help="Pictures; default: a stream on stdin."),
+    ] = None,
+    operations: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--op", metavar="NAME:KEY=VAL,...", help="An operation; repeatable, in order."
+        ),
+    ] = None,
+    presets: options.Presets = None,
+    sets: options.Sets = None,
+    output: options.Output = None,
+    print_config: options.PrintConfig = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Apply a chain of operations to pictures, whether imagegen made them or not.
+
+    The whole chain is checked before any picture is read. What a picture says of itself is kept,
+    and the steps are added to it. A broken picture is reported and passed over (exit code 3).
+
+    Examples:
+
+        imagegen postprocess photo.jpg --op auto-contrast --op sharpen:amount=0.8 -o out.png
+        imagegen postprocess shots/ --preset post/clean -o finished
+        imagegen generate -n 4 | imagegen postprocess -p post/pop -o out
+        imagegen postprocess *.png --op segment:as=it --op gaussian:sigma=3,region=!it
+    """
+    from imagegen import presets as preset_files
+    from imagegen.cli import console, sink
+    from imagegen.images import metadata
+    from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
+    from imagegen.post.chain import build_chain, parse_step
+
+    layer = preset_files.resolve(presets or [], sets or [], sections=("postprocess", "output"))
+    config = preset_files.check(layer)
+    steps = [*config.postprocess, *map(parse_step, operations or [])]
+    chain = build_chain(steps)
+    if print_config:
+        layer.put(("postprocess",), steps, "--op")
+        console.emit(preset_files.dump(preset_files.check(layer), layer).rstrip())
+        return
+    if not chain:
+        raise SettingsError("nothing to do", "name an operation with --op; imagegen ops lists them")
+
+    done, failed = 0, []
+    with ExitStack() as stack, pillow_warnings():
+        sources = _sources(inputs or [], stack)
+        one_file = inputs is not None and len(inputs) == 1 and Path(inputs[0]).is_file()
+        _refuse_to_overwrite(output, inputs or [])
+        write = sink.choose(output, config.output.folder, single=one_file, as_json=as_json)
+        for title, name, read in sources:
+            try:
+                picture = open_picture(read())
+                finished = chain(picture)
+            except BadPictureError as error:
+                failed.append(title)
+                console.complain(f"{title}: {error}")
+                continue
+            record = metadata.with_steps(picture, chain.records)
+            path = write(metadata.encode(finished, record, picture), name or _name(record, title))
+            done += 1
+            if as_json:
+                console.emit_json({"input": title, "path": str(path), "steps": chain.records})
+            elif path is not None:
+                console.emit(str(path))
+    if not done and not failed:
+        raise UserError("no pictures came in on stdin", "give files, or pipe pictures in")
+    if failed:
+        console.say(f"{len(failed)} of {done + len(failed)} pictures failed")
+        raise typer.Exit(ExitCode.PARTIAL if done else ExitCode.FAILED)
+
+
+def _sources(inputs: list[str], stack: ExitStack) -> Iterator[Source]:
+    """Find every input before the first is read; only the stream comes as it comes.
+
+    Raises:
+        UserError: for a path that is not there, or a folder without pictures.
+    """
+    from imagegen.cli import console
+    from imagegen.data.scan import scan
+
+    if not inputs:
+        if not (console.is_pipe(0) or console.is_file(0)):
+            raise SettingsError("no pictures", "give files or folders, or pipe pictures in")
+        inputs = ["-"]
+    found: list[Source | None] = []
+    for text in inputs:
+        path = Path(text)
+        if text == "-":
+            if console.is_terminal(0):
+                raise SettingsError("pictures are not read from a terminal", "pipe them in")
+            found.append(None)
+        elif path.is_dir():
+            listing = stack.enter_context(scan(text))
+            for problem, reason in listing.problems:
+                console.complain(f"{text}/{problem}: {reason}")
+            for entry in listing.entries:
+                name = str(PurePosixPath(entry.name).with_suffix(""))
+                found.append((f"{text}/{entry.name}", name, entry.read))
+        elif path.is_file():
+            found.append((text, path.stem, path.read_bytes))
+        else:
+            raise UserError(f"no such file or folder: {text}")
+    return _with_stream(found)
+
+
+def _with_stream(found: list[Source | None]) -> Iterator[Source]:
+    """Put the pictures on stdin where None stands, as they come."""
+    from imagegen.images.stream import split
+
+    for source in found:
+        if source is not None:
+            yield source
+            continue
+        for number, data in enumerate(split(sys.stdin.buffer), start=1):
+            yield f"stdin, picture {number}", None, lambda data=data: data  # type: ignore[misc]
+
+
+def _name(record: dict[str, object], title: str) -> str:
+    """Name a picture of a stream by what it says of itself, or by its place."""
+    from imagegen.registry import name_from
+
+    if "seed" in record and "model" in record:
+        return name_from(f"{record['model']}-{record['seed']}")
+    return f"{int(title.rsplit(' ', 1)[1]):04d}"
+
+
+def _refuse_to_overwrite(output: str | None, inputs: list[str]) -> None:
+    if output is None or not Path(output).is_file():
+        return
+    for text in inputs:
+        if Path(text).is_file() and Path(text).samefile(output):
+            raise SettingsError(f"-o {output} is one of the inputs", "choose another name")

@@ -1,0 +1,106 @@
+"""Where pictures go: a folder, a file, or a stream on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from imagegen import durable
+from imagegen.cli import console
+from imagegen.errors import SettingsError, UserError
+
+Sink = Callable[[bytes, str], Path | None]
+"""Takes the bytes of a PNG file and a name without suffix; returns the path, or None."""
+
+
+def choose(output: str | None, folder: str, *, single: bool, as_json: bool = False) -> Sink:
+    """Return where pictures go, made ready before the first is drawn.
+
+    Args:
+        output: what `-o` says. Without it a pipe gets a stream, and all else files in `folder`.
+        folder: where files go when `-o` does not say.
+        single: whether there will be just one picture.
+        as_json: whether stdout is taken by JSON lines.
+
+    Raises:
+        SettingsError: a stream to a terminal, or many pictures to one file.
+        UserError: a place that can't be written.
+    """
+    if output == "-" or (output is None and not as_json and console.is_pipe(1)):
+        if as_json:
+            raise SettingsError("--json and -o - both want stdout", "use -o DIR with --json")
+        return _stream()
+    if output is None and not as_json and console.is_file(1):
+        if single:
+            return _stream()
+        raise SettingsError(
+            "many pictures in one redirected file: few programs read more than the first",
+            "use -o DIR, or -o - if a stream is what you want",
+        )
+    target = Path(output or folder)
+    if target.suffix and not target.is_dir():
+        return _file(target, single)
+    return _folder(target)
+
+
+def _stream() -> Sink:
+    if console.is_terminal(1):
+        raise SettingsError("pictures are not written to a terminal", "use -o DIR, or a pipe")
+    descriptor = console.private_stdout()
+
+    def write(data: bytes, name: str) -> None:
+        console.write_all(descriptor, data)
+
+    return write
+
+
+def _file(target: Path, single: bool) -> Sink:
+    if target.suffix.lower() != ".png":
+        raise SettingsError(f"-o {target}: pictures are written as PNG", "end the name with .png")
+    if not single:
+        raise SettingsError(
+            f"-o {target}: more than one picture for one file", f"use -o {target.stem}/"
+        )
+    ready(target.parent)
+
+    def write(data: bytes, name: str) -> Path:
+        durable.write(target, data)
+        return target
+
+    return write
+
+
+def _folder(target: Path) -> Sink:
+    ready(target)
+
+    def write(data: bytes, name: str) -> Path:
+        path = target / f"{name}.png"
+        if path.parent != target:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        count = 0
+        # Another picture of that name stays: the new one gets a number.
+        while path.exists() and path.read_bytes() != data:
+            count += 1
+            path = path.with_name(f"{Path(name).name}-{count}.png")
+        if not path.exists():
+            durable.write(path, data)
+        return path
+
+    return write
+
+
+def ready(folder: Path) -> None:
+    """Make a folder and prove that it can be written.
+
+    Raises:
+        UserError: if not.
+    """
+    probe = folder / ".imagegen-probe.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"can't write to {folder}: {error.strerror}", "choose another place with -o DIR"
+        ) from None

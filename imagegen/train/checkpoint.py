@@ -1,0 +1,96 @@
+"""The state that training needs to go on: saved whole, checked on loading, the last two kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imagegen import durable
+from imagegen.errors import UserError
+
+KEEP = 2
+
+
+@dataclass
+class State:
+    """Everything that changes while training.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: time spent training so far, over all starts.
+        family: every parameter and buffer of the networks, by name.
+        average: the moving average of those that draw, by name.
+        optimizers: for each phase, the state dict of its Adam.
+    """
+
+    step: int
+    seconds: float
+    family: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizers: dict[str, dict[str, Any]]
+
+
+def save(folder: Path, state: State) -> Path:
+    """Write `folder/STEP.safetensors`, then drop all but the last two.
+
+    Raises:
+        OSError: if the disk is full or can't be written; earlier states are untouched.
+    """
+    from safetensors.torch import save as pack
+
+    tensors = {f"family.{k}": v for k, v in state.family.items()}
+    tensors |= {f"average.{k}": v for k, v in state.average.items()}
+    for phase, optimizer in state.optimizers.items():
+        for index, values in optimizer["state"].items():
+            tensors |= {f"optimizer.{phase}.{index}.{k}": v for k, v in values.items()}
+    header = json.dumps({"step": state.step, "seconds": state.seconds})
+    plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    path = folder / f"{state.step:09d}.safetensors"
+    durable.write_checked(path, pack(plain, {"imagegen": header}))
+    for old in _states(folder)[:-KEEP]:
+        durable.remove_checked(old)
+    return path
+
+
+def load_newest(folder: Path) -> tuple[State | None, list[str]]:
+    """Return the newest state that is whole, or None, and a line for each one that is not."""
+    complaints: list[str] = []
+    for path in reversed(_states(folder)):
+        try:
+            return _load(path), complaints
+        except UserError as error:
+            complaints.append(error.message)
+    return None, complaints
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("*.safetensors") if p.stem.isdigit())
+
+
+def _load(path: Path) -> State:
+    from safetensors.torch import load as parse
+
+    data, _ = durable.read_checked(path)
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["imagegen"])
+    state = State(header["step"], header["seconds"], {}, {}, {})
+    for name, tensor in parse(data).items():
+        part, _, key = name.partition(".")
+        if part == "optimizer":
+            phase, index, value = key.split(".")
+            optimizer = state.optimizers.setdefault(phase, {"state": {}})
+            optimizer["state"].setdefault(int(index), {})[value] = tensor
+        else:
+            getattr(state, part)[key] = tensor
+    return state
+
+
+def restore(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Put the saved moments and counters back into an optimiser over the same parameters."""
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})

@@ -1,0 +1,155 @@
+"""A training's folder: made once, and afterwards only continued by the same training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imagegen import durable, presets, registry
+from imagegen.data.store import Pictures
+from imagegen.errors import UserError
+from imagegen.settings import Config
+
+FREE = {"train": {"device", "checkpoint_every", "sample_every"}}
+"""Settings that may differ when a training is continued: they do not change its course."""
+SECTIONS = ("family", "data", "model", "train")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a training ended."""
+
+    step: int
+    reason: str
+
+
+def prepare(name: str, config: Config, source: str, pictures: Pictures) -> registry.Model:
+    """Return the folder of a new training, or of the same training begun before.
+
+    Args:
+        name: of the model.
+        config: with every setting filled in.
+        source: where the pictures came from, as a later command can name it.
+        pictures: what it is trained on.
+
+    Raises:
+        UserError: if the name belongs to another training; says what differs.
+    """
+    model = registry.Model(registry.models_folder() / registry.check_name(name))
+    data = {
+        "source": source,
+        "fingerprint": pictures.fingerprint,
+        "pictures": len(pictures),
+        "labels": _label_counts(pictures),
+        "skipped": [list(pair) for pair in pictures.skipped],
+    }
+    if not (model.path / "config.yaml").exists():
+        model.state.mkdir(parents=True, exist_ok=True)
+        model.samples.mkdir(exist_ok=True)
+        durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())
+        durable.write(model.path / "config.yaml", presets.dump(config).encode())
+        return model
+    if not model.state.is_dir():
+        raise UserError(
+            f"model '{name}' exists already, without what training needs to go on",
+            "choose another name: --name NAME",
+        )
+    differences = _differences(presets.check(model.settings()), config)
+    before = registry.data(model)
+    if before.get("fingerprint") != data["fingerprint"]:
+        differences.append(f"other pictures ({before.get('pictures')} then, {len(pictures)} now)")
+    if differences:
+        raise UserError(
+            f"model '{name}' was trained otherwise: {'; '.join(differences)}",
+            "start a new one with --name NAME, or go on with the settings it has: "
+            f"imagegen train --resume {name}",
+        )
+    return model
+
+
+def _label_counts(pictures: Pictures) -> dict[str, int]:
+    if pictures.labels is None:
+        return {}
+    counts = np.bincount(pictures.labels, minlength=len(pictures.label_names))
+    return dict(zip(pictures.label_names, counts.tolist(), strict=True))
+
+
+def _differences(old: Config, new: Config) -> list[str]:
+    def flat(config: Config) -> dict[str, Any]:
+        values = config.model_dump(mode="json", include=set(SECTIONS), exclude=FREE)
+        return {
+            f"{section}.{key}" if isinstance(value, dict) else section: inner
+            for section, value in values.items()
+            for key, inner in (value.items() if isinstance(value, dict) else [("", value)])
+        }
+
+    before, after = flat(old), flat(new)
+    keys = sorted(before.keys() | after.keys())
+    return [
+        f"{key} {before.get(key)} then, {after.get(key)} now"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def finished(model: registry.Model) -> Finished | None:
+    """Return how the training ended, or None if it has not."""
+    for record in registry.lines(model.state / "journal.jsonl"):
+        if "finished" in record:
+            return Finished(int(record["finished"]), str(record["reason"]))
+    return None
+
+
+@contextmanager
+def locked(model: registry.Model) -> Iterator[None]:
+    """Hold a model's training for this process alone.
+
+    Raises:
+        UserError: if another process trains it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has other locks; there the user must take care
+        yield
+        return
+    with (model.state / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"model '{model.name}' is being trained by another process",
+                "wait for it, or choose another name: --name NAME",
+            ) from None
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def write_card(model: registry.Model, config: Config, step: int, seconds: float) -> None:
+    """Write card.md: what the model is, for people."""
+    data = registry.data(model)
+    labels = data.get("labels", {})
+    known = ", ".join(f"{label} ({count})" for label, count in labels.items()) or "none"
+    text = f"""# {model.name}
+
+A `{config.family}` model made by imagegen, drawing {config.data.size} x {config.data.size} pixels.
+
+* Trained on {data.get("pictures")} pictures from `{data.get("source")}`
+  (fingerprint {str(data.get("fingerprint"))[:16]}).
+* Labels: {known}.
+* {step:,} steps of {config.train.batch_size} pictures in {seconds / 60:.1f} minutes,
+  seed {config.train.seed}.
+
+Draw with it:
+
+    imagegen generate -m {model.name} --seed 42 -n 16
+
+It learned from these pictures alone. Look for copies of them before you share what it draws.
+"""
+    durable.write(model.path / "card.md", text.encode())

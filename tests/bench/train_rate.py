@@ -1,0 +1,134 @@
+"""How much of the machine's convolution rate GAN training reaches.
+
+    make bench
+
+Counted are the multiply-adds of the convolutions and linear layers that training has to do:
+forward, backward, and the second backward of the gradient penalties. Timed are whole training
+steps, with augmentation, optimiser and everything else; and, turn by turn in the same run, the
+plain 3x3 convolutions of the same networks, widths and grids, forward and backward.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from imagegen.families.gan import Gan
+from imagegen.family import Batch, Condition
+
+ROUNDS = 7
+
+
+def training_step(gan: Gan, size: int, batch_size: int) -> Callable[[int], None]:
+    """Return a function that trains step number n on a fixed batch."""
+    images = torch.rand(batch_size, 4, size, size) * 2 - 1
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(batch_size) % 2
+    optimizers = {
+        phase: torch.optim.Adam(getattr(gan, phase).parameters(), lr=1e-5, fused=True)
+        for phase in gan.phases
+    }
+
+    def step(number: int) -> None:
+        for phase, optimizer in optimizers.items():
+            gan.requires_grad_(False)
+            getattr(gan, phase).requires_grad_(True)
+            generator = torch.Generator().manual_seed(number)
+            loss, _ = gan.loss(Batch(images, labels, number, 0.5, 250, generator), phase)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return step
+
+
+def plain_convolutions(gan: Gan, size: int, batch_size: int) -> Callable[[int], None]:
+    """Return a function that runs each 3x3 convolution of both networks forward and backward."""
+    work = []
+
+    def remember(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            x = torch.randn_like(inputs[0]).requires_grad_()
+            plain = nn.Conv2d(module.in_channels, module.out_channels, 3, padding=1)
+            work.append((plain.to(memory_format=torch.channels_last), x, torch.randn_like(output)))
+
+    hooks = [module.register_forward_hook(remember) for module in gan.modules()]
+    labels = torch.zeros(batch_size, dtype=torch.long)
+    with torch.no_grad():
+        gan.discriminator(gan.generator(torch.randn(batch_size, gan.model.z), labels), labels)
+    for hook in hooks:
+        hook.remove()
+
+    def run(number: int) -> None:
+        for conv, x, gradient in work:
+            torch.autograd.backward(conv(x), gradient)
+
+    return run
+
+
+class Counter(TorchDispatchMode):
+    """Counts the floating-point operations of convolutions and linear layers."""
+
+    counted = ("convolution", "convolution_backward", "mm", "addmm")
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        packet = function._overloadpacket
+        if packet.__name__ in self.counted:
+            self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def multiply_adds(work: Callable[[int], None], steps: int) -> float:
+    """Return the mean multiply-adds of a step."""
+    with Counter() as counter:
+        for number in range(steps):
+            work(number)
+    return counter.total / 2 / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    gan = Gan(Gan.Model(), (4, options.size, options.size), Condition(("a", "b")))
+    penalty_every = gan.model.penalty_every
+    jobs = {
+        "training": training_step(gan, options.size, options.batch_size),
+        "plain 3x3": plain_convolutions(gan, options.size, options.batch_size),
+    }
+    counts = {name: multiply_adds(work, penalty_every) for name, work in jobs.items()}
+    rates: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(ROUNDS):  # in turn, so that a busy machine slows both alike
+        for name, work in jobs.items():
+            start = time.perf_counter()
+            for number in range(2 * penalty_every):
+                work(number)
+            rates[name].append(counts[name] * 2 * penalty_every / (time.perf_counter() - start))
+    ratios = [a / b for a, b in zip(rates["training"], rates["plain 3x3"], strict=True)]
+    for name, values in rates.items():
+        print(  # noqa: T201
+            f"{name:>10}: {counts[name] / 1e9:6.2f} G multiply-adds a step, "
+            f"{statistics.median(values) / 1e9:5.1f} G/s"
+        )
+    print(  # noqa: T201
+        f"training reaches {statistics.median(ratios):.2f} of the plain convolutions' rate "
+        f"(rounds: {min(ratios):.2f} to {max(ratios):.2f}; {options.size} px, "
+        f"batch {options.batch_size}, {options.threads} threads)"
+    )
+
+
+if __name__ == "__main__":
+    main()
