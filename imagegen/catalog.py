@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from imagegen.errors import NotFoundError, did_you_mean
+from imagegen.errors import SettingsError, did_you_mean
 
 T = TypeVar("T")
 
@@ -29,4 +29,4 @@ class Catalog(dict[str, T], Generic[T]):
         return file
 
     def __missing__(self, name: str) -> T:
-        raise NotFoundError(f"unknown {self.kind} '{name}'{did_you_mean(name, self)}", self.see)
+        raise SettingsError(f"unknown {self.kind} '{name}'{did_you_mean(name, self)}", self.see)

@@ -175,7 +175,12 @@ def newest() -> Model:
     trained = [model for model in models() if model.weights.is_file()]
     if not trained:
         raise NotFoundError("no model has been trained yet", "imagegen train sample:smileys")
-    return max(trained, key=lambda model: model.weights.stat().st_mtime)  # copies keep the time
+
+    def age(model: Model) -> tuple[int, int]:
+        known = model.weights.stat()
+        return known.st_mtime_ns, -known.st_ctime_ns  # a copy keeps the time: take the original
+
+    return max(trained, key=age)
 
 
 def load(model: Model, device: str = "cpu") -> tuple[Family, str]:

@@ -42,7 +42,9 @@ def pictures(tmp_path: Path) -> Path:
             image = Image.new("RGB", (40, 40), (20 * index, 60, 200))
             box = (6 + index, 6, 34, 34 - index)
             pen = ImageDraw.Draw(image)
-            (pen.ellipse if label == "disc" else pen.rectangle)(box, fill=(250, 220 - 20 * index, 40))
+            (pen.ellipse if label == "disc" else pen.rectangle)(
+                box, fill=(250, 220 - 20 * index, 40)
+            )
             image.save(folder / label / f"{label}{index}.png")
     return folder
 
@@ -54,7 +56,9 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 def run() -> Run:
     """Run the real command in a process of its own."""
 
-    def call(*words: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
+    def call(
+        *words: object, stdin: bytes | None = None, code: int = 0
+    ) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(
             [sys.executable, "-m", "imagegen", *map(str, words)],
             input=stdin,

@@ -56,7 +56,9 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
 
 def test_order_of_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "parent.yaml", "train: {lr: 0.1, batch_size: 1, steps: 1, warmup: 1, seed: 1}")
-    child = write(tmp_path, "child.yaml", "extends: parent.yaml\ntrain: {batch_size: 2, steps: 2}\n")
+    child = write(
+        tmp_path, "child.yaml", "extends: parent.yaml\ntrain: {batch_size: 2, steps: 2}\n"
+    )
     second = write(tmp_path, "second.yaml", "train: {steps: 3, warmup: 3}")
     monkeypatch.setenv("IMAGEGEN_SET", "train.warmup=4 train.seed=4")
     layer = presets.resolve([child, second], ["train.seed=5"], {"--steps": ("train.steps", 6)})
@@ -90,7 +92,7 @@ def test_printed_config_reads_back_as_the_same(tmp_path: Path) -> None:
     [
         ("train:\n  lrr: 1", "{path}:2: train.lrr: unknown key; did you mean 'lr'?"),
         ("lr: 1", "{path}:1: lr: unknown key; did you mean 'train.lr'?"),
-        ("train:\n  lr: fast", "{path}:2: train.lr: should be a valid number, got \"fast\""),
+        ("train:\n  lr: fast", '{path}:2: train.lr: should be a valid number, got "fast"'),
         ("train: {steps: true}", "{path}:1: train.steps: should be a valid integer, got true"),
         ("train: {steps: 1.5}", "train.steps: should be a valid integer"),
         ("train: {steps: 0}", "train.steps: should be greater than or equal to 1, got 0"),
@@ -124,9 +126,7 @@ def test_a_family_checks_its_own_sections(section: str) -> None:
     layer = presets.resolve(["gan"], [f"{section}.nix=1"])
     kind = FAMILIES["gan"]
     with pytest.raises(SettingsError, match=rf"--set {section}.nix: {section}.nix: unknown key"):
-        presets.check_section(
-            kind.Model if section == "model" else kind.Sampling, section, layer
-        )
+        presets.check_section(kind.Model if section == "model" else kind.Sampling, section, layer)
 
 
 @pytest.mark.parametrize("text", ["train.lr", "=3", ".=3", "train..lr=3"])
@@ -153,7 +153,9 @@ def test_own_presets_come_first(home: Path) -> None:
     assert presets.check(presets.resolve(["gan"])).train.lr == 7
 
 
-@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400)]
+)
 def test_durations(text: str, value: float) -> None:
     assert seconds(text) == value
 

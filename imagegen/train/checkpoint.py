@@ -91,6 +91,18 @@ def _load(path: Path) -> State:
 
 
 def restore(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Put the saved moments and counters back into an optimiser over the same parameters."""
+    """Put the saved moments and counters back into an optimiser over the same parameters.
+
+    Fused Adam walks through the memory of a parameter and its moments side by side, so the moments
+    must lie in memory as the parameter does (channels_last), which files know nothing of.
+    """
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state = {
+        index: {
+            key: torch.empty_like(parameters[index]).copy_(value) if value.ndim else value
+            for key, value in values.items()
+        }
+        for index, values in saved["state"].items()
+    }
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,215 @@
+"""Seeds in, pictures out: the promises of `generate`, and what bad input gets."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagegen.images import metadata
+from imagegen.images.stream import split
+from tests.cli.conftest import Call
+from tests.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("trained")
+
+
+def files(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def test_a_picture_depends_on_its_seed_alone(call: Call) -> None:
+    call("generate", "--seed", 42, "-n", 16, "-o", "a")
+    call("generate", "--seed", 42, "-n", 16, "-o", "b", "--batch-size", 5)
+    call("generate", "--seed", 47, "-n", 1, "-o", "c")
+    a, b, c = files("a"), files("b"), files("c")
+    assert a == b
+    assert list(a) != []
+    assert len(a) == len(set(a.values())) == 16
+    assert c == {"smileys-47.png": a["smileys-47.png"]}
+
+
+def test_the_same_command_in_another_process_gives_the_same_bytes(call: Call, run: Run) -> None:
+    call("generate", "--seed", 3, "-n", 2, "-o", "a")
+    run("generate", "--seed", 3, "-n", 2, "-o", "b")
+    assert files("a") == files("b")
+
+
+def test_a_picture_says_how_to_make_it_again(call: Call, trained: Path) -> None:
+    call(
+        "generate", "--seed", 9, "--label", "flat", "--set", "sample.truncation=0.5", "-o", "a.png"
+    )
+    picture = Image.open("a.png")
+    record = metadata.read(picture)
+    assert record is not None
+    assert (record["seed"], record["model"], record["label"]) == (9, "smileys", "flat")
+    assert record["sample"] == {"truncation": 0.5}
+    assert record["weights"] in (trained / "model.safetensors.sha256").read_text()
+    assert (picture.mode, picture.size) == ("RGBA", (16, 16))
+
+
+def test_labels_and_truncation_change_the_picture(call: Call) -> None:
+    pixels = []
+    for index, more in enumerate((["--label", "flat"], ["--label", "3d"],
+                                  ["--label", "3d", "--set", "sample.truncation=0.1"])):  # fmt: skip
+        call("generate", "--seed", 1, *more, "-o", f"{index}.png")
+        pixels.append(Image.open(f"{index}.png").tobytes())
+    assert len(set(pixels)) == 3
+
+
+def test_a_pipe_gets_the_files_back_to_back(call: Call, run: Run) -> None:
+    call("generate", "--seed", 5, "-n", 3, "-o", "a")
+    done = run("generate", "--seed", 5, "-n", 3)
+    assert list(split(io.BytesIO(done.stdout))) == list(files("a").values())
+
+
+def test_a_sheet_shows_them_all_and_says_which(call: Call) -> None:
+    call("generate", "--seed", 5, "-n", 4, "-o", "a", "--grid", "sheets/sheet.png")
+    sheet = Image.open("sheets/sheet.png")
+    record = metadata.read(sheet)
+    assert record is not None
+    assert record["seeds"] == [5, 8]
+    assert sheet.width == sheet.height > 2 * 80
+
+
+def test_json_has_an_object_a_picture(call: Call) -> None:
+    lines = call("generate", "--seed", 5, "-n", 2, "-o", "a", "--json").out.splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["seed"] for record in records] == [5, 6]
+    assert all(Path(record["path"]).is_file() for record in records)
+
+
+def test_another_picture_of_that_name_is_kept(call: Call) -> None:
+    call("generate", "--seed", 5, "-o", "a")
+    call("generate", "--seed", 5, "-o", "a", "--set", "sample.truncation=0.2")
+    again = call("generate", "--seed", 5, "-o", "a", "--set", "sample.truncation=0.2")
+    assert sorted(files("a")) == ["smileys-5-1.png", "smileys-5.png"]
+    assert again.out.strip() == "a/smileys-5-1.png"
+
+
+def test_operations_of_a_preset_are_applied_and_recorded(call: Call) -> None:
+    call("generate", "--seed", 5, "-o", "a.png", "--preset", "post/clean")
+    record = metadata.read(Image.open("a.png"))
+    assert record is not None
+    assert [step["op"] for step in record["postprocess"]] == ["auto-contrast", "sharpen"]
+
+
+def test_print_config_feeds_back(call: Call) -> None:
+    printed = call("generate", "--set", "sample.truncation=0.3", "--print-config").out
+    Path("printed.yaml").write_text(printed)
+    call("generate", "--seed", 1, "--set", "sample.truncation=0.3", "-o", "a.png")
+    call("generate", "--seed", 1, "--preset", "printed.yaml", "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
+    generator = subprocess.Popen(
+        [sys.executable, "-m", "imagegen", "generate", "-n", "2000", "--seed", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert generator.stdout is not None
+    assert generator.stderr is not None
+    generator.stdout.read(100)
+    generator.stdout.close()
+    assert generator.stderr.read() == b""
+    assert generator.wait() == 141
+
+
+def test_no_binary_to_a_terminal(trained: Path) -> None:
+    parent, child = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "imagegen", "generate", "--seed", "1", "-o", "-"],
+        stdout=child,
+        stderr=subprocess.PIPE,
+    )
+    os.close(child)
+    os.close(parent)
+    assert done.returncode == 2
+    assert b"error: pictures are not written to a terminal\n hint: use -o DIR" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+def test_ffmpeg_reads_the_stream(run: Run) -> None:
+    stream = run("generate", "-n", 4, "--seed", 1).stdout
+    command = "ffmpeg -loglevel error -f image2pipe -i - x.gif"
+    subprocess.run(command.split(), input=stream, check=True)
+    assert Image.open("x.gif").n_frames == 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        ("-m nix", 4, "unknown model 'nix'"),
+        ("-m smiley", 4, "unknown model 'smiley'; did you mean 'smileys'?"),
+        ("-m ../smileys", 2, "'../smileys' can't be the name of a model"),
+        ("-m /etc", 2, "'/etc' can't be the name of a model"),
+        ("--label fat", 2, "--label fat: unknown label; did you mean 'flat'?"),
+        ("--set sample.trunc=1", 2, "unknown key; did you mean 'truncation'?"),
+        ("--set sample.truncation=2", 2, "should be less than or equal to 1, got 2"),
+        ("--set sample.truncation=low", 2, "should be a valid number"),
+        ("--set train.lr=1", 2, "has no effect in this command"),
+        ("--preset nix", 4, "unknown preset 'nix'"),
+        ("-n 0", 2, "Invalid value for '--count'"),
+        ("--seed -1", 2, "Invalid value for '--seed'"),
+        ("-n 2 -o x.png", 2, "more than one picture for one file"),
+        ("-o x.jpg", 2, "pictures are written as PNG"),
+        ("-n 2", 2, "many pictures in one redirected file"),
+        ("-o - --json", 2, "--json and -o - both want stdout"),
+        ("--grid x.gif -o a", 2, "sheets are written as PNG"),
+        ("-o /proc/nix", 1, "can't write to /proc/nix"),
+        ("cat", 2, "was trained without text"),
+        ("--nix", 2, "No such option: --nix"),
+    ],
+)
+def test_mistakes(call: Call, words: str, code: int, expected: str) -> None:
+    answer = call("generate", *words.split(), code=code)
+    assert expected in answer.err.splitlines()[0]
+    assert answer.err.startswith("error: ")
+    assert "\n hint: " in answer.err
+    assert answer.out == ""
+    assert not list(Path().iterdir())
+
+
+def test_no_model_at_all(call: Call, trained: Path) -> None:
+    shutil.rmtree(trained)
+    assert "imagegen train sample:smileys" in call("generate", code=4).err
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "zero", "empty", "remove", "no sum"])
+def test_damaged_weights_are_noticed(call: Call, trained: Path, damage: str) -> None:
+    path = trained / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    match damage:
+        case "flip":
+            data[-9] ^= 1
+        case "truncate":
+            del data[-100:]
+        case "zero":
+            data[:64] = bytes(64)
+        case "empty":
+            data.clear()
+        case "no sum":
+            Path(f"{path}.sha256").unlink()
+    path.write_bytes(data)
+    if damage == "remove":
+        path.unlink()
+    answer = call("generate", "-m", "smileys", "-o", "a", code=1)
+    assert "smileys" in answer.err
+    assert len(answer.err.splitlines()) == 2
+    assert not Path("a").exists()
+
+
+def test_a_folder_that_cannot_be_written(call: Call) -> None:
+    Path("taken").write_text("a file")
+    answer = call("generate", "-o", "taken", code=1)
+    assert "can't write to taken" in answer.err
+    assert Path("taken").read_text() == "a file"
