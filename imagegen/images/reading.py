@@ -14,8 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 # that is where decoders have their holes.
 FORMATS = {
     "PNG": (".png", ".apng"),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".mpo",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "WEBP": (".webp",),
     "AVIF": (".avif",),
     "GIF": (".gif",),

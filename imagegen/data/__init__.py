@@ -1,0 +1,1 @@
+"""Pictures in: from any folder or archive to one uint8 array."""

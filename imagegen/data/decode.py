@@ -1,0 +1,125 @@
+"""Any picture file to one convention: a square of premultiplied RGBA.
+
+What files bring along is undone here: orientation, colour profile, palette, CMYK, bit depth. Of an
+animation the first frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+
+from imagegen.images.reading import open_picture, reasons
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: uint8 (size, size, 4), RGBA with the colours multiplied by alpha.
+        transparent: more than 0.5 % of the picture (not of its padding) has an alpha below 250.
+            Softened corners and stray pixels are less than that, and nobody sees an alpha of 250.
+        enlarged: the file's picture was smaller than this one.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    transparent: bool
+    enlarged: bool
+
+
+def decode(data: bytes, size: int, fit: Literal["crop", "pad"] = "crop") -> Picture:
+    """Decode a picture file and make it size x size pixels.
+
+    `crop` takes the central square; `pad` keeps everything, centred on a transparent square.
+
+    Raises:
+        BadPictureError: the file cannot be used; the text says why in a few words.
+    """
+    image = open_picture(data, at_least=3 * size)
+    with reasons():
+        return _fit(_premultiplied(image), size, fit)
+
+
+def _premultiplied(image: Image.Image) -> Image.Image:
+    """Return any picture in sRGB, as Pillow's mode RGBa: colours multiplied by alpha.
+
+    This comes before any resizing, or the hidden colours of clear pixels would bleed into edges.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _deep_grey(image)
+    profile = image.info.get("icc_profile")
+    if profile and image.mode not in ("1", "L", "LA"):
+        image = _to_srgb(image, profile)
+    return image.convert("RGBA").convert("RGBa")
+
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    """Scale grey of more than 8 bits to 8 bits by the depth that its values really use.
+
+    Files of 16 bits often hold 10, 12 or 14 of them and would come out black. White is taken as the
+    largest number of 8, 10, 12, ... bits that the brightest pixel needs, so that pixel comes out at
+    a quarter of full brightness at least. Floats up to 1 are taken as they are.
+    """
+    values = np.asarray(image, dtype=np.float32)
+    highest = np.max(values, where=np.isfinite(values), initial=0)
+    if image.mode == "F" and highest <= 1:
+        white = 1.0
+    else:
+        bits = max(8, int(np.ceil(highest)).bit_length())
+        white = 2.0 ** (bits + bits % 2) - 1
+    grey = np.rint(np.nan_to_num(values / white, posinf=1, neginf=0).clip(0, 1) * 255)
+    result = Image.fromarray(grey.astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        result.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return result
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Apply a colour profile; a broken one, or one of another kind of picture, is ignored."""
+    if image.mode == "P":
+        image = image.convert("RGBA")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return image
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, target, outputMode=mode)
+    except Exception:
+        return image
+    return converted or image
+
+
+def _fit(image: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Picture:
+    """Resize a premultiplied picture to the square."""
+    width, height = image.size
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        resized = _resize(image, (size, size), (left, top, left + side, top + side))
+        pixels = resized
+    else:
+        side = max(width, height)
+        inner = max(1, round(size * width / side)), max(1, round(size * height / side))
+        resized = _resize(image, inner, (0, 0, width, height))
+        left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+        pixels = np.zeros((size, size, 4), np.uint8)
+        pixels[top : top + inner[1], left : left + inner[0]] = resized
+    transparent = bool(np.mean(resized[..., 3] < 250) > 0.005)
+    return Picture(pixels, transparent, enlarged=side < size)
+
+
+def _resize(
+    image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> npt.NDArray[np.uint8]:
+    pixels = np.array(image.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=3.0))
+    # Lanczos overshoots at edges, and a colour above its alpha cannot exist.
+    pixels[..., :3] = np.minimum(pixels[..., :3], pixels[..., 3:])
+    return pixels

@@ -1,0 +1,251 @@
+"""A whole set of pictures in memory, and the order in which training sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ImageColor
+
+from imagegen.data.decode import Picture, decode
+from imagegen.data.scan import Entry, Problem, scan
+from imagegen.errors import UserError
+from imagegen.images.reading import BadPictureError, pillow_warnings
+from imagegen.settings import DataSettings
+
+if TYPE_CHECKING:
+    import torch
+
+Images = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
+Channels = Literal["grey", "rgb", "rgba"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A set of pictures, ready for training.
+
+    Attributes:
+        images: uint8 (N, C, H, W), contiguous, with C = 1 (grey), 3 (RGB) or 4 (RGBA with the
+            colours multiplied by alpha).
+        labels: int64 (N,), indices into `label_names`; None if the set has no labels.
+        label_names: the labels, sorted.
+        names: each picture's path inside the source, sorted.
+        skipped: (name, reason) of every file that could not be used, sorted.
+        notes: what the user may want to know, one short sentence each.
+        fingerprint: sha256 of pixels and labels; file names and their order do not matter.
+    """
+
+    images: Images
+    labels: Indices | None
+    label_names: tuple[str, ...]
+    names: tuple[str, ...]
+    skipped: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(
+        self, seed: int, step: int, batch_size: int, mirror: bool = False
+    ) -> tuple[Images, Indices | None]:
+        """Return the pictures of one training step, (B, C, H, W), and their labels, (B,).
+
+        With `mirror` the set is twice as large: each picture has a left-right mirrored twin.
+        """
+        count = len(self)
+        indices = batch_indices(2 * count if mirror else count, seed, step, batch_size)
+        images = self.images[indices % count]
+        twins = indices >= count
+        images[twins] = images[twins][..., ::-1]
+        return images, None if self.labels is None else self.labels[indices % count]
+
+
+def load_pictures(
+    source: str, settings: DataSettings, report: Callable[[int, int], None] | None = None
+) -> Pictures:
+    """Read a folder, an archive or `sample:NAME` into memory.
+
+    Args:
+        source: see `imagegen.data.scan.scan`.
+        settings: size, channels, background and fit of the pictures.
+        report: called with (pictures done, pictures in all) after each picture.
+
+    Raises:
+        UserError: the source cannot be read, or none of its pictures can be used.
+    """
+    used: list[tuple[Entry, Picture]] = []
+    with scan(source) as found, pillow_warnings():
+        skipped = list(found.problems)
+        in_source_order = sorted(found.entries, key=lambda entry: entry.position)
+        for done, (entry, result) in enumerate(_decode_all(in_source_order, settings), start=1):
+            if isinstance(result, Picture):
+                used.append((entry, result))
+            else:
+                skipped.append((entry.name, result))
+            if report is not None:
+                report(done, len(found.entries))
+    skipped.sort()
+    if not used:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        raise UserError(f"none of the {len(skipped):,} pictures in {source} can be used", reasons)
+
+    used.sort(key=lambda pair: pair[0].name)
+    entries = [entry for entry, _ in used]
+    pictures = [picture for _, picture in used]
+    channels = _channels(pictures, settings)
+    background = ImageColor.getrgb(settings.background)[:3]
+    images = np.ascontiguousarray(
+        [_in_channels(one.pixels, channels, background) for one in pictures]
+    )
+    labels = [entry.label if found.labels else "" for entry in entries]
+    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    return Pictures(
+        images=images,
+        labels=np.array([found.labels.index(one) for one in labels]) if found.labels else None,
+        label_names=found.labels,
+        names=tuple(entry.name for entry in entries),
+        skipped=tuple(skipped),
+        notes=(*found.notes, *_notes(pictures, channels, settings, digests, skipped)),
+        fingerprint=_fingerprint(images.shape[1:], digests, labels),
+    )
+
+
+def _decode_all(
+    entries: Iterable[Entry], settings: DataSettings
+) -> Iterator[tuple[Entry, Picture | str]]:
+    """Yield each entry with its picture, or with the reason why it has none, in the given order.
+
+    One thread reads, since an archive is a single file; as many as there are processors decode.
+    Only a few pictures a thread are under way, so that files never pile up in memory.
+    """
+    threads = os.cpu_count() or 1
+    under_way: deque[tuple[Entry, Future[Picture]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for entry in entries:
+            try:
+                job = pool.submit(decode, entry.read(), settings.size, settings.fit)
+            except BadPictureError as error:
+                job = Future()
+                job.set_exception(error)
+            under_way.append((entry, job))
+            if len(under_way) > 4 * threads:
+                yield _finished(*under_way.popleft())
+        while under_way:
+            yield _finished(*under_way.popleft())
+
+
+def _finished(entry: Entry, job: Future[Picture]) -> tuple[Entry, Picture | str]:
+    try:
+        return entry, job.result()
+    except BadPictureError as error:
+        return entry, str(error)
+
+
+def _channels(pictures: Sequence[Picture], settings: DataSettings) -> Channels:
+    if settings.channels != "auto":
+        return settings.channels
+    if 2 * sum(one.transparent for one in pictures) >= len(pictures):
+        return "rgba"
+    background = ImageColor.getrgb(settings.background)[:3]
+    flat = (_flatten(one.pixels, background) for one in pictures)
+    return "grey" if all(_is_grey(image) for image in flat) else "rgb"
+
+
+def _is_grey(image: Images) -> bool:
+    """Tell whether a picture, (H, W, 3), has no colour; the rounding of a profile is no colour."""
+    return bool(np.ptp(image, axis=2).max() <= 2)
+
+
+def _flatten(pixels: Images, background: tuple[int, ...]) -> Images:
+    """Lay premultiplied RGBA, (H, W, 4), over a colour; opaque pixels stay as they are."""
+    clear = 255 - pixels[..., 3:].astype(np.uint16)
+    behind = (clear * np.array(background, np.uint16) + 127) // 255
+    flat: Images = (pixels[..., :3] + behind).clip(max=255).astype(np.uint8)
+    return flat
+
+
+def _in_channels(pixels: Images, channels: Channels, background: tuple[int, ...]) -> Images:
+    """Turn premultiplied RGBA, (H, W, 4), into a training picture, (C, H, W)."""
+    if channels == "rgba":
+        return pixels.transpose(2, 0, 1)
+    image = _flatten(pixels, background)
+    if channels == "grey":
+        image = np.rint(image @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+    return image.transpose(2, 0, 1)
+
+
+def _notes(
+    pictures: Sequence[Picture],
+    channels: Channels,
+    settings: DataSettings,
+    digests: list[bytes],
+    skipped: list[Problem],
+) -> Iterator[str]:
+    count = len(pictures)
+    transparent = sum(one.transparent for one in pictures)
+    enlarged = sum(one.enlarged for one in pictures)
+    doubles = count - len(set(digests))
+    if transparent and channels != "rgba":
+        yield (
+            f"{transparent:,} of {count:,} pictures are transparent: laid over "
+            f"{settings.background} (data.channels=rgba keeps it)"
+        )
+    if channels == "rgba" and settings.channels == "auto":
+        yield (
+            f"{transparent:,} of {count:,} pictures are transparent: transparency is kept "
+            "(data.channels=rgb drops it)"
+        )
+    if enlarged:
+        yield f"{enlarged:,} of {count:,} pictures are smaller than {settings.size} px: enlarged"
+    if doubles:
+        yield f"{doubles:,} exact {'double' if doubles == 1 else 'doubles'} kept"
+    if skipped:
+        files = "file" if len(skipped) == 1 else "files"
+        yield f"{len(skipped):,} {files} skipped, such as {skipped[0][0]}: {skipped[0][1]}"
+
+
+def _fingerprint(shape: tuple[int, ...], digests: list[bytes], labels: list[str]) -> str:
+    pairs = zip(digests, labels, strict=True)
+    each = sorted(hashlib.sha256(digest + label.encode()).digest() for digest, label in pairs)
+    return hashlib.sha256(repr(shape).encode() + b"".join(each)).hexdigest()
+
+
+def batch_indices(n: int, seed: int, step: int, batch_size: int) -> Indices:
+    """Return which of `n` pictures make up the batch of a step: int64, (batch_size,).
+
+    A pure function. Each epoch goes through all pictures in an order of its own, and batches run on
+    from one epoch into the next, so `n` may be smaller than a batch and no picture is left out.
+    """
+    places = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = range(places[0] // n, places[-1] // n + 1)
+    orders = np.stack([_order(n, seed, int(epoch)) for epoch in epochs])
+    chosen: Indices = orders[places // n - epochs[0], places % n]
+    return chosen
+
+
+@lru_cache(maxsize=4)
+def _order(n: int, seed: int, epoch: int) -> Indices:
+    """Return a permutation of n, by sorting raw words: those NumPy will never change."""
+    words = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(n)
+    return np.argsort(words, kind="stable")
+
+
+def to_tensor(images: Images) -> torch.Tensor:
+    """Turn uint8 pictures, (N, C, H, W), into float32 in [-1, 1], channels last in memory.
+
+    Every tensor of pictures comes from here.
+    """
+    import torch
+
+    tensor = torch.from_numpy(images).to(torch.float32, memory_format=torch.channels_last)
+    return tensor.div_(127.5).sub_(1)
