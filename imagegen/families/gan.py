@@ -1,0 +1,204 @@
+"""A small, stable GAN: a relativistic pairing loss with zero-centred gradient penalties.
+
+R3GAN (Huang et al. 2024, arXiv 2501.05441) showed that this loss trains plain residual networks,
+without normalisation or other tricks. Both networks here are pyramids of grids that all cost
+about the same, up to the full size of the picture, where a few channels do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from imagegen.errors import SettingsError
+from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.nn.augment import Change, augment, changes_for
+from imagegen.nn.blocks import Residual, conv3, enlarge, halve, leaky, pyramid, width_at
+from imagegen.sample.noise import Noise
+from imagegen.settings import Settings
+
+SMALLEST, LARGEST, STEP = 16, 256, 4
+"""The sides it makes, in pixels: from, to, and whole multiples of."""
+
+
+class Generator(nn.Module):
+    """z and a label in, pictures out: from the coarsest grid to the picture's own.
+
+    At first z has a strong say, in every block, and the label a weak one: measured, this is what
+    keeps the generator from one picture a label in the first thousand steps.
+    """
+
+    def __init__(self, z: int, width: int, shape: Shape, labels: int) -> None:
+        super().__init__()
+        self.grids = pyramid(shape[1:])[::-1]
+        widths = [width_at(width, grid) for grid in self.grids]
+        rows, columns = self.grids[0]
+        style = 2 * z if labels else z
+        self.label = nn.Embedding(labels, z) if labels else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.2)
+        self.first = nn.Linear(style, widths[0] * rows * columns)
+        nn.init.normal_(self.first.weight, std=(2 / z) ** 0.5)
+        # Zeros beyond the edge tell coarse grids where they are; on fine ones they draw a frame.
+        self.blocks = nn.ModuleList(
+            Residual(width, style, "replicate" if max(grid) > 8 else "zeros")
+            for width, grid in zip(widths, self.grids, strict=True)
+        )
+        self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
+        self.last = conv3(widths[-1], shape[0], "replicate")
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Map (N, z), and (N,) labels, to (N, C, H, W)."""
+        style = z if self.label is None else torch.cat([z, self.label(labels)], dim=1)
+        x = self.first(style).view(len(z), -1, *self.grids[0])
+        x = self.blocks[0](x.contiguous(memory_format=torch.channels_last), style)
+        for block, change, grid in zip(self.blocks[1:], self.between, self.grids[1:], strict=True):
+            x = block(enlarge(change(x), grid), style)
+        pictures: Tensor = self.last(leaky(x))
+        return pictures
+
+
+class Discriminator(nn.Module):
+    """Pictures and labels in, a score out: the generator's mirror image.
+
+    With labels it is a projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637). No
+    bias at the end: it would cancel out, as only differences of scores count.
+    """
+
+    def __init__(self, z: int, width: int, shape: Shape, labels: int) -> None:
+        super().__init__()
+        grids = pyramid(shape[1:])
+        widths = [width_at(width, grid) for grid in grids]
+        features = widths[-1] * grids[-1][0] * grids[-1][1]
+        self.first = conv3(shape[0], widths[0])
+        self.blocks = nn.ModuleList(Residual(width) for width in widths)
+        self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
+        self.score = nn.Linear(features, 1, bias=False)
+        self.label = nn.Embedding(labels, features) if labels else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=features**-0.5)
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Map (N, C, H, W), and (N,) labels, to (N,) scores."""
+        x = self.first(x.contiguous(memory_format=torch.channels_last))
+        x = self.blocks[0](x)
+        for block, change in zip(self.blocks[1:], self.between, strict=True):
+            x = block(change(halve(x)))
+        x = leaky(x).flatten(1)
+        scores: Tensor = self.score(x).squeeze(1)
+        return scores if self.label is None else scores + (x * self.label(labels)).sum(1)
+
+
+@FAMILIES.register("gan")
+class Gan(Family):
+    """Two networks that train each other; draws a picture in one pass."""
+
+    phases = ("discriminator", "generator")
+    drawn_by = ("generator",)
+
+    class Model(Settings):
+        """The size of the networks and the terms of their contest."""
+
+        z: Annotated[int, Field(ge=1)] = 64
+        """Random numbers that a picture is made from."""
+        width: Annotated[int, Field(ge=8)] = 96
+        """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
+        gamma: Annotated[float, Field(gt=0)] = 0.2
+        """Weight of the gradient penalties at first: more is more stable, less more varied. For
+        32x32 pixels; it grows with the number of pixels."""
+        gamma_end: Annotated[float, Field(gt=0)] = 0.05
+        """Weight of the gradient penalties at the end; the way there is geometric."""
+        penalty_every: Annotated[int, Field(ge=1)] = 4
+        """Steps from one penalty to the next; each weighs that many times more."""
+        augment: Literal["auto"] | tuple[Change, ...] = "auto"
+        """Changes to what the discriminator sees. `auto`: the fewer pictures, the more changes."""
+
+    class Sampling(Settings):
+        """How pictures are drawn."""
+
+        truncation: Annotated[float, Field(gt=0, le=1)] = 1.0
+        """Scales the random numbers: below 1, pictures are safer and less varied."""
+
+    def __init__(self, model: Settings, shape: Shape, condition: Condition) -> None:
+        super().__init__(model, shape, condition)
+        assert isinstance(model, Gan.Model)
+        _check(shape)
+        self.model = model
+        parts = (model.z, model.width, shape, len(condition.labels))
+        self.discriminator = Discriminator(*parts)
+        self.generator = Generator(*parts)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return softplus(-(own lead)), where a picture's lead is over its rival in the batch.
+
+        R3GAN eq. 2: the discriminator's lead is D(real) - D(fake), the generator's the opposite.
+        """
+        z = torch.randn(len(batch.images), self.model.z, generator=batch.generator)
+        with torch.set_grad_enabled(phase == "generator"):
+            fakes = self._augment(self.generator(z.to(self.device), batch.labels), batch)
+        reals = self._augment(batch.images, batch)
+        if phase == "discriminator":
+            return self._discriminator_loss(reals, fakes, batch)
+        with torch.no_grad():
+            real = self.discriminator(reals, batch.labels)
+        behind = real - self.discriminator(fakes, batch.labels)
+        return F.softplus(behind).mean(), {"behind": behind.detach().mean()}
+
+    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
+        z = torch.from_numpy(noise.normal(self.model.z)).to(self.device) * options.truncation
+        if labels is None and self.condition.labels:
+            shares = torch.from_numpy(noise.uniform(1)).squeeze(1)
+            labels = (shares * len(self.condition.labels)).long()
+        pictures: Tensor = self.generator(z, None if labels is None else labels.to(self.device))
+        return pictures
+
+    def _discriminator_loss(
+        self, reals: Tensor, fakes: Tensor, batch: Batch
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the loss, and every few steps with R1 + R2 (R3GAN eq. 3 and 4), weighed up.
+
+        The penalties are on the pictures as the discriminator sees them, augmented.
+        """
+        penalize = batch.step % self.model.penalty_every == 0
+        both = torch.cat([reals, fakes]).requires_grad_(penalize)
+        labels = None if batch.labels is None else batch.labels.repeat(2)
+        scores = self.discriminator(both, labels)
+        real, fake = scores.chunk(2)
+        loss = F.softplus(fake - real).mean()
+        logs = {"real": real.detach().mean(), "fake": fake.detach().mean()}
+        if penalize:
+            gamma = self.model.gamma ** (1 - batch.progress) * self.model.gamma_end**batch.progress
+            gamma *= reals[0, 0].numel() / 32**2
+            (slopes,) = torch.autograd.grad(scores.sum(), both, create_graph=True)
+            penalty = slopes.square().sum() / len(
+                reals
+            )  # R1 + R2: a mean over reals and fakes each
+            loss = loss + self.model.penalty_every * gamma / 2 * penalty
+            logs["penalty"] = penalty.detach()
+        return loss, logs
+
+    def _augment(self, pictures: Tensor, batch: Batch) -> Tensor:
+        chosen = self.model.augment
+        changes = changes_for(batch.dataset_size) if chosen == "auto" else chosen
+        return augment(pictures, changes, batch.generator)
+
+
+def _check(shape: Shape) -> None:
+    """Raise SettingsError unless both sides are sizes that we make."""
+    for side in shape[1:]:
+        below = side // STEP * STEP
+        near = sorted({min(max(size, SMALLEST), LARGEST) for size in (below, below + STEP)})
+        if side not in near:
+            raise SettingsError(
+                f"data.size: a gan makes multiples of {STEP} from {SMALLEST} to {LARGEST}"
+                f" pixels, not {side}",
+                f"try {' or '.join(map(str, near))}",
+            )

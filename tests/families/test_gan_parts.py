@@ -1,0 +1,208 @@
+"""The GAN's parts, against known answers."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from imagegen.errors import SettingsError
+from imagegen.families.gan import Gan
+from imagegen.family import Batch, Condition
+from imagegen.nn.augment import CHANGES, augment, changes_for
+from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
+from imagegen.sample.noise import Noise
+
+SMALL = Gan.Model(z=8, width=16)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def gan(shape=(3, 16, 16), labels=(), **changes) -> Gan:
+    return Gan(SMALL.model_copy(update=changes), shape, Condition(labels))
+
+
+def batch(images: Tensor, labels: Tensor | None = None, **changes) -> Batch:
+    known = {"step": 0, "progress": 0.0, "dataset_size": 100}
+    generator = torch.Generator().manual_seed(1)
+    return Batch(images, labels, **{**known, "generator": generator, **changes})
+
+
+def pictures(count=4, channels=3, side=16) -> Tensor:
+    x = torch.rand(count, channels, side, side)
+    if channels == 4:
+        x[:, :3] *= x[:, 3:]
+    return x * 2 - 1
+
+
+@pytest.mark.parametrize("side", [28, 32, 48, 52, 64, 128])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_makes_the_shape_asked_for(channels, side):
+    model = gan((channels, side, side))
+    drawn = model.sample(Noise([1, 2]), None, Gan.Sampling())
+    assert drawn.shape == (2, channels, side, side)
+    assert model.discriminator(drawn, None).shape == (2,)
+
+
+def test_makes_oblong_pictures():
+    model = gan((3, 32, 48))
+    assert model.sample(Noise([1]), None, Gan.Sampling()).shape == (1, 3, 32, 48)
+
+
+@pytest.mark.parametrize(
+    ("side", "hint"), [(31, "28 or 32"), (66, "64 or 68"), (8, "16"), (300, "256")]
+)
+def test_a_size_it_cannot_make_is_an_error(side, hint):
+    with pytest.raises(SettingsError, match=r"data\.size") as error:
+        gan((3, side, side))
+    assert hint in error.value.hint
+
+
+def test_grids_halve_to_seven_cells_or_fewer():
+    assert pyramid((28, 28)) == [(28, 28), (14, 14), (7, 7)]
+    assert pyramid((13, 32)) == [(13, 32), (7, 16), (4, 8), (2, 4)]
+
+
+def test_no_grid_costs_more_than_that_of_eight_cells():
+    assert [width_at(96, grid) for grid in pyramid((64, 64))] == [16, 24, 48, 96, 96]
+
+
+def test_blocks_start_as_the_identity():
+    x = torch.randn(2, 8, 5, 5)
+    assert torch.equal(Residual(8, style=3)(x, torch.randn(2, 3)), x)
+
+
+def test_pictures_start_without_a_checkerboard():
+    """A constant stays constant on the way up, so no pixel is treated unlike its neighbours."""
+    assert torch.equal(enlarge(torch.ones(1, 1, 5, 7), (10, 13)), torch.ones(1, 1, 10, 13))
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8)
+    slopes = enlarge(ramp, (16, 16))[..., 1:-1].diff()  # linear inside, so no 2-pixel steps
+    torch.testing.assert_close(slopes, torch.full_like(slopes, 0.5))
+    assert halve(torch.ones(1, 1, 5, 5)).equal(torch.ones(1, 1, 3, 3))
+
+
+def test_the_generator_draws_no_frame():
+    """What is the same in every cell stays so up to the edge, which zero padding would darken."""
+    block = Residual(8, edge="replicate")
+    torch.nn.init.normal_(block.last.weight)
+    y = block(torch.randn(1, 8, 1, 1).expand(1, 8, 6, 6))
+    torch.testing.assert_close(y, y[..., :1, :1].expand_as(y))
+    generator = gan((3, 32, 32)).generator
+    edges = [block.last.padding_mode for block in generator.blocks]
+    assert edges == ["zeros", "zeros", "replicate", "replicate"]  # 4, 8, 16 and 32 cells
+    assert generator.last.padding_mode == "replicate"
+
+
+def test_leaky_has_no_second_derivative_and_the_right_first():
+    x = torch.randn(5, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(leaky, x)
+    assert torch.autograd.gradgradcheck(leaky, x)
+
+
+def test_penalty_of_a_linear_discriminator_is_the_square_of_its_slope(monkeypatch):
+    model = gan(augment=(), gamma=2.0, penalty_every=1)
+    slope = torch.randn(3, 16, 16)
+    monkeypatch.setattr(model.discriminator, "forward", lambda x, _: (x * slope).sum((1, 2, 3)))
+    _, logs = model.loss(batch(pictures()), "discriminator")
+    torch.testing.assert_close(logs["penalty"], 2 * slope.square().sum())
+
+
+def test_penalty_is_lazy():
+    model = gan(penalty_every=4)
+    logged = [model.loss(batch(pictures(), step=s), "discriminator")[1] for s in range(5)]
+    assert ["penalty" in logs for logs in logged] == [True, False, False, False, True]
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+@pytest.mark.parametrize("phase", Gan.phases)
+def test_a_phase_trains_all_of_its_parameters_and_no_other(phase, labels):
+    model = gan(labels=labels)
+    for name, parameter in model.named_parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+        parameter.requires_grad_(name.startswith(phase))
+    model.loss(batch(pictures(), torch.tensor([0, 1, 0, 1])), phase)[0].backward()
+    for name, parameter in model.named_parameters():
+        reached = parameter.grad is not None and bool(parameter.grad.any())
+        assert reached == name.startswith(phase), name
+
+
+@pytest.mark.parametrize("phase", Gan.phases)
+def test_the_same_batch_gives_the_same_bits(phase):
+    model = gan()
+    images = pictures()
+    grads = []
+    for _ in range(2):
+        model.zero_grad()
+        model.loss(batch(images), phase)[0].backward()
+        grads.append([p.grad.clone() for p in getattr(model, phase).parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+def test_a_picture_does_not_depend_on_its_batch():
+    model = gan(labels=("a", "b"))
+    many = model.sample(Noise([3, 4, 5]), None, Gan.Sampling())
+    one = model.sample(Noise([4]), None, Gan.Sampling())
+    torch.testing.assert_close(many[1:2], one)
+
+
+def test_a_label_changes_the_picture():
+    model = gan(labels=("a", "b"))
+    a, b = (model.sample(Noise([1]), torch.tensor([i]), Gan.Sampling()) for i in (0, 1))
+    assert not torch.allclose(a, b)
+
+
+def test_truncation_reduces_variety():
+    model = gan()
+    wide, narrow = (
+        model.sample(Noise(range(8)), None, Gan.Sampling(truncation=t)).std(0).mean()
+        for t in (1.0, 0.01)
+    )
+    assert narrow < 0.05 * wide
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_augmenting_keeps_shapes_and_pictures_differ(channels):
+    x = pictures(1, channels).expand(2, -1, -1, -1)
+    a, b = augment(x, CHANGES, torch.Generator().manual_seed(0))
+    assert a.shape == x.shape[1:]
+    assert not torch.allclose(a, b)
+
+
+def test_color_keeps_alpha_and_adds_nothing_where_it_is_clear():
+    x = pictures(4, 4)
+    x[..., :8] = -1
+    y = augment(x, ("color",), torch.Generator().manual_seed(0))
+    assert torch.equal(y[:, 3], x[:, 3])
+    torch.testing.assert_close(y[..., :8], x[..., :8])
+
+
+def test_color_acts_alike_on_premultiplied_and_opaque_colors():
+    """Half as much alpha everywhere means half of every premultiplied color, after as before."""
+    opaque = torch.cat([torch.rand(4, 3, 16, 16), torch.ones(4, 1, 16, 16)], 1)
+    full, half, rgb = (
+        (augment(x * 2 - 1, ("color",), torch.Generator().manual_seed(0)) + 1) / 2
+        for x in (opaque, opaque / 2, opaque[:, :3])
+    )
+    torch.testing.assert_close(half, full / 2)
+    torch.testing.assert_close(rgb, full[:, :3])
+
+
+def test_translation_moves_a_pixel_by_an_eighth_at_most():
+    x = torch.full((64, 4, 16, 16), -1.0)
+    x[:, :, 8, 8] = 1
+    moved = augment(x, ("translation",), torch.Generator().manual_seed(0))
+    places = (moved[:, 0] == 1).nonzero()[:, 1:] - 8
+    assert len(places) == 64
+    assert set(places.flatten().tolist()) == {-2, -1, 0, 1, 2}
+
+
+def test_cutout_blanks_a_square_of_half_a_side_at_most():
+    x = torch.ones(64, 4, 16, 16)
+    blank = (augment(x, ("cutout",), torch.Generator().manual_seed(0)) == -1).all(1)
+    assert blank.sum((1, 2)).max() == 64
+    assert blank.any(2).sum(1).max() == blank.any(1).sum(1).max() == 8
+
+
+def test_small_sets_are_augmented_more():
+    assert [len(changes_for(n)) for n in (100, 10_000, 100_000)] == [3, 2, 0]
