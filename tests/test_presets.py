@@ -141,7 +141,7 @@ def test_set_outside_of_the_command_is_an_error() -> None:
 
 
 def test_unknown_preset_offers_the_nearest() -> None:
-    with pytest.raises(NotFoundError, match="unknown preset 'gam'; did you mean 'gan'?"):
+    with pytest.raises(NotFoundError, match=r"unknown preset 'gam'; did you mean 'gan'\?"):
         presets.resolve(["gam"])
     with pytest.raises(NotFoundError):
         presets.resolve(["../../etc/passwd"])

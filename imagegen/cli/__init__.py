@@ -86,7 +86,8 @@ def _explain(error: Exception) -> int:
     if isinstance(error, typer.Abort):
         return ExitCode.FAILED
     if hasattr(error, "format_message"):  # a mistake in the words of the command line
-        command = error.ctx.command_path if getattr(error, "ctx", None) else "imagegen"
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "imagegen"
         if message := error.format_message():  # without words, the help was shown
             complain(message, f"{command} --help")
         return ExitCode.USAGE

@@ -58,9 +58,8 @@ def test_a_picture_says_how_to_make_it_again(call: Call, trained: Path) -> None:
 
 def test_labels_and_truncation_change_the_picture(call: Call) -> None:
     pixels = []
-    for index, more in enumerate((["--label", "flat"], ["--label", "3d"],
-                                  ["--label", "3d", "--set", "sample.truncation=0.1"])):  # fmt: skip
-        call("generate", "--seed", 1, *more, "-o", f"{index}.png")
+    for index, more in enumerate(("flat", "3d", "3d --set sample.truncation=0.1")):
+        call("generate", "--seed", 1, "--label", *more.split(), "-o", f"{index}.png")
         pixels.append(Image.open(f"{index}.png").tobytes())
     assert len(set(pixels)) == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,12 @@ def test_progress_always_rises_and_stays_below_one(jumps: list[tuple[int, int]])
         at += jump
         decisions.append((at, at + 1 + more))
     # A plan is revised only while steps are left.
-    for (_, total), (later, _) in zip(decisions, decisions[1:], strict=False):
+    for (_, total), (later, _) in itertools.pairwise(decisions):
         if later >= total:
             return
     plan = Plan(Path("/nonexistent"), decisions)
     course = [plan.progress(step) for step in range(decisions[-1][1])]
-    assert all(a <= b for a, b in zip(course, course[1:], strict=False))
+    assert all(a <= b for a, b in itertools.pairwise(course))
     assert course[-1] < 1
 
 
