@@ -1,0 +1,29 @@
+"""Pictures that operations are tried on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tiny", "clear"]
+
+
+def picture(kind: str) -> Image.Image:
+    """Return a small picture of a mode, a single pixel, or one that is all transparent."""
+    random = np.random.default_rng(7)
+    if kind == "tiny":
+        return Image.new("RGB", (1, 1), (10, 200, 30))
+    if kind == "clear":
+        return Image.new("RGBA", (6, 5), (10, 200, 30, 0))
+    if kind == "I;16":
+        return Image.fromarray(random.integers(0, 65536, (12, 15)).astype(np.uint16))
+    channels = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 3}[kind]
+    values = random.integers(0, 256, (12, 15, channels), dtype=np.uint8)
+    image = Image.fromarray(values.squeeze(2) if channels == 1 else values)
+    return image.quantize(8) if kind == "P" else image
+
+
+@pytest.fixture(params=MODES)
+def any_picture(request: pytest.FixtureRequest) -> Image.Image:
+    return picture(request.param)
