@@ -53,7 +53,7 @@ def test_regions_are_numbered_biggest_first() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_transparent_is_background(method: str) -> None:
-    image, inside = two_colors()
+    image, _ = two_colors()
     alpha = np.zeros((48, 64), np.uint8)
     alpha[8:40, 8:56] = 255
     image.putalpha(Image.fromarray(alpha))
