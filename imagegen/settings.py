@@ -67,7 +67,7 @@ class TrainSettings(Settings):
     """Optimiser steps in all. Without it, `budget` decides."""
     budget: Annotated[str, AfterValidator(_duration)] = "10m"
     """Wall-clock time to train for, such as `90s`, `10m` or `2h`; used when `steps` is not set."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
+    batch_size: Annotated[int, Field(ge=1)] = 16
     """Pictures a step."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
     """Learning rate of Adam at its peak."""

@@ -62,7 +62,7 @@ def plain_convolutions(gan: Gan, size: int, batch_size: int) -> Callable[[int], 
     hooks = [module.register_forward_hook(remember) for module in gan.modules()]
     labels = torch.zeros(batch_size, dtype=torch.long)
     with torch.no_grad():
-        gan.discriminator(gan.generator(torch.randn(batch_size, gan.model.z), labels), labels)
+        gan.discriminator(gan.generator(torch.randn(batch_size, gan.model.z), labels), labels, 4)
     for hook in hooks:
         hook.remove()
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.families.gan import Gan
+from imagegen.families.gan import Gan, _deviation
 from imagegen.family import Batch, Condition
 from imagegen.nn.augment import CHANGES, augment, changes_for
 from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
@@ -42,7 +42,7 @@ def test_makes_the_shape_asked_for(channels, side):
     model = gan((channels, side, side))
     drawn = model.sample(Noise([1, 2]), None, Gan.Sampling())
     assert drawn.shape == (2, channels, side, side)
-    assert model.discriminator(drawn, None).shape == (2,)
+    assert model.discriminator(drawn, None, 2).shape == (2,)
 
 
 def test_makes_oblong_pictures():
@@ -73,8 +73,13 @@ def test_blocks_start_as_the_identity():
     assert torch.equal(Residual(8, style=3)(x, torch.randn(2, 3)), x)
 
 
-def test_pictures_start_without_a_checkerboard():
+@pytest.mark.parametrize("side", [32, 64])
+def test_pictures_start_without_a_checkerboard(side):
     """A constant stays constant on the way up, so no pixel is treated unlike its neighbours."""
+    generator = gan((3, side, side)).generator
+    cells = torch.randn(1, generator.head.in_channels, 1, 1).expand(-1, -1, 6, 6)
+    shuffled = generator.shuffle(generator.head(cells))
+    torch.testing.assert_close(shuffled, shuffled[..., :1, :1].expand_as(shuffled))
     assert torch.equal(enlarge(torch.ones(1, 1, 5, 7), (10, 13)), torch.ones(1, 1, 10, 13))
     ramp = torch.arange(8.0).expand(1, 1, 8, 8)
     slopes = enlarge(ramp, (16, 16))[..., 1:-1].diff()  # linear inside, so no 2-pixel steps
@@ -90,8 +95,24 @@ def test_the_generator_draws_no_frame():
     torch.testing.assert_close(y, y[..., :1, :1].expand_as(y))
     generator = gan((3, 32, 32)).generator
     edges = [block.last.padding_mode for block in generator.blocks]
-    assert edges == ["zeros", "zeros", "replicate", "replicate"]  # 4, 8, 16 and 32 cells
-    assert generator.last.padding_mode == "replicate"
+    assert edges == ["zeros", "zeros", "replicate"]  # 4, 8 and 16 cells
+    assert {generator.head.padding_mode, generator.last.padding_mode} == {"replicate"}
+
+
+def test_deviation_is_zero_only_for_equal_pictures():
+    x = torch.randn(8, 50)
+    x[:4] = x[0]
+    x[4:] = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None]
+    deviation = _deviation(x, 4).squeeze(1)
+    torch.testing.assert_close(deviation[:4], torch.full((4,), 1e-4))
+    torch.testing.assert_close(deviation[4:], torch.ones(4), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 8])
+def test_any_number_of_pictures_is_a_batch(count):
+    for phase in Gan.phases:
+        loss, _ = gan().loss(batch(pictures(count)), phase)
+        assert loss.isfinite()
 
 
 def test_leaky_has_no_second_derivative_and_the_right_first():
@@ -103,7 +124,7 @@ def test_leaky_has_no_second_derivative_and_the_right_first():
 def test_penalty_of_a_linear_discriminator_is_the_square_of_its_slope(monkeypatch):
     model = gan(augment=(), gamma=2.0, penalty_every=1)
     slope = torch.randn(3, 16, 16)
-    monkeypatch.setattr(model.discriminator, "forward", lambda x, _: (x * slope).sum((1, 2, 3)))
+    monkeypatch.setattr(model.discriminator, "forward", lambda x, *_: (x * slope).sum((1, 2, 3)))
     _, logs = model.loss(batch(pictures()), "discriminator")
     torch.testing.assert_close(logs["penalty"], 2 * slope.square().sum())
 
