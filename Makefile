@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 # index would bring gigabytes of CUDA to such a machine.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO := demo
-DEMO_BUDGET ?= 5m
+DEMO_BUDGET ?= 6m
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
 .PHONY: help install demo test check lint types bench test-slow clean

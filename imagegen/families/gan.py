@@ -4,8 +4,12 @@ The loss is that of R3GAN (Huang et al. 2024, arXiv 2501.05441). It needs no tri
 run, but a CPU has no long run: within the first thousand steps plain networks draw one face for
 all seeds. Two old remedies (Karras et al. 2018, arXiv 1710.10196) cure that, as measured: features
 normalised a cell before z scales and shifts them, and a discriminator that sees how much the
-pictures of a group differ. All large convolutions work on grids of a half or a quarter of the
-picture's size; pixels are shuffled in and out of them, and smoothed by a few channels at full size.
+pictures of a group differ.
+
+Both networks are pyramids of grids that cost about the same. The discriminator begins on a grid of
+a half or a quarter of the picture's size, into whose cells it shuffles the pixels. The generator
+goes up to the full size instead, with few channels: shuffling pixels out of cells is a little
+quicker, but leaves a checkerboard for the first thousands of steps.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from torch import Tensor, nn
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn.augment import Change, augment, changes_for
-from imagegen.nn.blocks import Grid, Residual, conv3, enlarge, halve, leaky, pyramid, width_at
+from imagegen.nn.blocks import Residual, conv3, enlarge, halve, leaky, pyramid, width_at
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
@@ -31,20 +35,10 @@ SMALLEST, LARGEST, STEP = 16, 256, 4
 """The sides it makes, in pixels: from, to, and whole multiples of."""
 
 DETAIL = 16
-"""Channels at the full size of the picture."""
+"""Channels that the discriminator has at the full size of the picture."""
 
 GROUP = 4
 """Pictures that the discriminator compares with each other."""
-
-
-def _patch(shape: Shape) -> int:
-    """Return how many pixels a side one cell of the finest grid stands for."""
-    return 2 if max(shape[1:]) <= 48 else 4
-
-
-def _grids(shape: Shape) -> list[Grid]:
-    """Return the grids of both networks, finest first."""
-    return pyramid((shape[1] // _patch(shape), shape[2] // _patch(shape)))
 
 
 class Generator(nn.Module):
@@ -56,8 +50,7 @@ class Generator(nn.Module):
 
     def __init__(self, z: int, width: int, shape: Shape, labels: int) -> None:
         super().__init__()
-        patch = _patch(shape)
-        self.grids = _grids(shape)[::-1]
+        self.grids = pyramid(shape[1:])[::-1]
         widths = [width_at(width, grid) for grid in self.grids]
         rows, columns = self.grids[0]
         style = 2 * z if labels else z
@@ -66,20 +59,10 @@ class Generator(nn.Module):
             nn.init.normal_(self.label.weight, std=0.2)
         self.first = nn.Linear(style, widths[0] * rows * columns)
         nn.init.normal_(self.first.weight, std=(2 / z) ** 0.5)
-        # Zeros beyond the edge tell coarse grids where they are; on fine ones they draw a frame.
-        self.blocks = nn.ModuleList(
-            Residual(width, style, "replicate" if max(grid) > 8 else "zeros")
-            for width, grid in zip(widths, self.grids, strict=True)
-        )
+        # Zeros beyond the edge would draw a frame.
+        self.blocks = nn.ModuleList(Residual(width, style, "replicate") for width in widths)
         self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
-        self.head = conv3(widths[-1], DETAIL * patch**2, "replicate")
-        self.shuffle = nn.PixelShuffle(patch)
-        self.last = conv3(DETAIL, shape[0], "replicate")
-        with torch.no_grad():
-            # The pixels of a cell start alike (ICNR, Aitken et al. 2017, arXiv 1707.02937), or
-            # the first pictures are chequered, and many of the later ones too.
-            self.head.weight.copy_(self.head.weight[:: patch**2].repeat_interleave(patch**2, 0))
-            self.last.weight.mul_(0.5)
+        self.last = conv3(widths[-1], shape[0], "replicate")
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Map (N, z), and (N,) labels, to (N, C, H, W)."""
@@ -88,7 +71,7 @@ class Generator(nn.Module):
         x = self.blocks[0](x.contiguous(memory_format=torch.channels_last), style)
         for block, change, grid in zip(self.blocks[1:], self.between, self.grids[1:], strict=True):
             x = block(enlarge(change(x), grid), style)
-        pictures: Tensor = self.last(leaky(self.shuffle(self.head(leaky(x)))))
+        pictures: Tensor = self.last(leaky(x))
         return pictures
 
 
@@ -101,7 +84,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, z: int, width: int, shape: Shape, labels: int) -> None:
         super().__init__()
-        patch, grids = _patch(shape), _grids(shape)
+        patch = 2 if max(shape[1:]) <= 48 else 4
+        grids = pyramid((shape[1] // patch, shape[2] // patch))
         widths = [width_at(width, grid) for grid in grids]
         features = widths[-1] * grids[-1][0] * grids[-1][1]
         self.first = conv3(shape[0], DETAIL)

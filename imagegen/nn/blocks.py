@@ -45,8 +45,8 @@ def leaky(x: Tensor) -> Tensor:
 def conv3(inputs: int, outputs: int, edge: Edge = "zeros") -> nn.Conv2d:
     """Return a 3x3 convolution that keeps the grid and, after `leaky`, the variance.
 
-    Beyond the edge it sees zeros, or the edge's cells again: what makes pictures needs the latter
-    on fine grids, at about 1 % of a GAN's time, or it draws a frame.
+    Beyond the edge it sees zeros, or the edge's cells again: what makes pictures needs the latter,
+    at about 1 % of a GAN's time, or it draws a frame.
     """
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=edge)
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
@@ -105,6 +105,7 @@ def pyramid(grid: Grid) -> list[Grid]:
 def width_at(width: int, grid: Grid) -> int:
     """Return the channels on a grid: `width` up to 8 cells a side, fewer at equal cost above.
 
-    Multiples of 8 fill the vector registers.
+    Multiples of 8 fill the vector registers: on one core, 16 to 24 channels at 32 cells a side
+    reach 80 to 90 % of the multiply-adds a second of 96 channels at 8.
     """
     return min(width, max(8, round(width / max(grid)) * 8))

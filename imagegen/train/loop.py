@@ -172,7 +172,7 @@ def train(
     clock = _Clock(plan, settings.steps is None, seconds(settings.budget), step, elapsed)
     window: dict[str, list[Tensor]] = {}
     mark, since = time.monotonic(), step
-    saved_at = step if state is not None else -1
+    saved_at = -1  # a kill may have come between a state and its weights: save both again
     while True:
         if (reason := clock.decide(step)) is not None:
             yield Planned(plan.decisions[-1][1], reason)

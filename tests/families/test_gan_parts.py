@@ -73,13 +73,8 @@ def test_blocks_start_as_the_identity():
     assert torch.equal(Residual(8, style=3)(x, torch.randn(2, 3)), x)
 
 
-@pytest.mark.parametrize("side", [32, 64])
-def test_pictures_start_without_a_checkerboard(side):
+def test_pictures_start_without_a_checkerboard():
     """A constant stays constant on the way up, so no pixel is treated unlike its neighbours."""
-    generator = gan((3, side, side)).generator
-    cells = torch.randn(1, generator.head.in_channels, 1, 1).expand(-1, -1, 6, 6)
-    shuffled = generator.shuffle(generator.head(cells))
-    torch.testing.assert_close(shuffled, shuffled[..., :1, :1].expand_as(shuffled))
     assert torch.equal(enlarge(torch.ones(1, 1, 5, 7), (10, 13)), torch.ones(1, 1, 10, 13))
     ramp = torch.arange(8.0).expand(1, 1, 8, 8)
     slopes = enlarge(ramp, (16, 16))[..., 1:-1].diff()  # linear inside, so no 2-pixel steps
@@ -94,9 +89,8 @@ def test_the_generator_draws_no_frame():
     y = block(torch.randn(1, 8, 1, 1).expand(1, 8, 6, 6))
     torch.testing.assert_close(y, y[..., :1, :1].expand_as(y))
     generator = gan((3, 32, 32)).generator
-    edges = [block.last.padding_mode for block in generator.blocks]
-    assert edges == ["zeros", "zeros", "replicate"]  # 4, 8 and 16 cells
-    assert {generator.head.padding_mode, generator.last.padding_mode} == {"replicate"}
+    edges = {block.last.padding_mode for block in generator.blocks}
+    assert edges | {generator.last.padding_mode} == {"replicate"}
 
 
 def test_deviation_is_zero_only_for_equal_pictures():
