@@ -8,7 +8,7 @@ from imagegen.errors import SettingsError
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device of a `train.device` setting; `auto` takes the fastest one there is.
+    """Return the device of a `device` setting; `auto` takes the fastest one there is.
 
     Raises:
         SettingsError: if it does not exist here.
@@ -21,5 +21,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError):
-        raise SettingsError(f"device '{name}' is not there", "use auto, cpu, cuda or mps") from None
+        raise SettingsError(
+            f"device: '{name}' is not there", "use auto, cpu, cuda or mps"
+        ) from None
     return device

@@ -269,7 +269,12 @@ def resolve(
     layer = base or Layer()
     for name in presets:
         layer = load_with_parents(name).over(layer)
-    environment = shlex.split(os.environ.get("IMAGEGEN_SET", ""))
+    try:
+        environment = shlex.split(os.environ.get("IMAGEGEN_SET", ""))
+    except ValueError as error:
+        raise SettingsError(
+            f"$IMAGEGEN_SET: {error}", "for example 'train.lr=3e-4 data.size=64'"
+        ) from None
     for text in environment:
         keys, value = _assignment(text, "IMAGEGEN_SET")
         if not sections or keys[0] in sections:  # the environment is for all commands
@@ -277,9 +282,9 @@ def resolve(
     for text in sets:
         keys, value = _assignment(text, "--set")
         if sections and keys[0] not in sections:
-            allowed = ", ".join(f"{section}.*" for section in sections)
             raise SettingsError(
-                f"--set {text}: has no effect in this command", f"this command reads {allowed}"
+                f"--set {text}: has no effect in this command",
+                f"this command reads {', '.join(sections)}",
             )
         layer.put(keys, value, f"--set {'.'.join(keys)}")
     for flag, (path, value) in (flags or {}).items():

@@ -87,8 +87,6 @@ class TrainSettings(Settings):
     """Steps between two saved states."""
     sample_every: Annotated[int, Field(ge=1)] = 500
     """Steps between two sample sheets."""
-    device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
 
 
 class OutputSettings(Settings):
@@ -112,3 +110,5 @@ class Config(Settings):
     postprocess: list[dict[str, Any] | str] = []
     """Operations applied to every generated picture, in order."""
     output: OutputSettings = OutputSettings()
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`; of the machine, so a model does not carry it."""

@@ -70,14 +70,16 @@ def generate(
         raise SettingsError(
             f"model {found.name} was trained without text", "leave the text out, or use --label"
         )
+    base = found.settings()
+    base.values.pop("device", None)  # that of the machine it was trained on
     layer = preset_files.resolve(
         presets or [],
         sets or [],
-        base=found.settings(),
-        sections=("sample", "postprocess", "output"),
+        base=base,
+        sections=("sample", "postprocess", "output", "device"),
     )
     config = preset_files.check(layer)
-    trained = found.settings().values["family"]
+    trained = preset_files.check(base).family
     if config.family != trained:
         raise SettingsError(
             f"{layer.origin(('family',))}: family {config.family}, but model {found.name} "
@@ -107,7 +109,7 @@ def generate(
     write = sink.choose(output, config.output.folder, single=count == 1, as_json=as_json)
     if grid is not None:
         sink.ready(grid.parent)
-    family = family.to(pick_device(config.train.device))
+    family = family.to(pick_device(config.device))
 
     kept = []
     for start in range(first, first + count, batch_size):

@@ -119,7 +119,7 @@ def train(
     from imagegen.device import pick_device
     from imagegen.train import loop, run
 
-    pick_device(config.train.device)
+    pick_device(config.device)
     if data is None:
         if resume is None:
             raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")

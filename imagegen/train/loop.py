@@ -120,7 +120,7 @@ def train(
     """
     settings = config.train
     torch.set_flush_denormal(True)  # denormals in the moments of Adam are many times slower
-    family = family.to(pick_device(settings.device)).train()
+    family = family.to(pick_device(config.device)).train()
     average = copy.deepcopy(family).eval().requires_grad_(False)
     optimizers = {
         phase: torch.optim.Adam(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,8 @@ class Plan:
         """Fix the number of steps in all, as seen at step `at`."""
         assert not self.decisions or at > self.decisions[-1][0]
         total = max(total, at + 1)
-        text = f'{{"decision": "steps", "at": {at}, "total": {total}, "reason": "{reason}"}}'
-        durable.append(self.journal, text)
+        decision = {"decision": "steps", "at": at, "total": total, "reason": reason}
+        durable.append(self.journal, json.dumps(decision))
         self.decisions.append((at, total))
 
     @property

@@ -16,7 +16,7 @@ from imagegen.data.store import Pictures
 from imagegen.errors import UserError
 from imagegen.settings import Config
 
-FREE = {"train": {"device", "checkpoint_every", "sample_every"}}
+FREE = {"train": {"checkpoint_every", "sample_every"}}
 """Settings that may differ when a training is continued: they do not change its course."""
 SECTIONS = ("family", "data", "model", "train")
 

@@ -61,7 +61,7 @@ def test_print_config_feeds_back(call: Call, pictures: Path) -> None:
         ("good --set trian.lr=1", 2, "trian: unknown key; did you mean 'train'?"),
         ("good --set family=gam", 2, "unknown family 'gam'; did you mean 'gan'?"),
         ("good --set data.size=33", 2, "33"),
-        ("good --set train.device=tpu", 2, "device 'tpu' is not there"),
+        ("good --set device=tpu", 2, "device: 'tpu' is not there"),
         ("good --budget soon", 2, "train.budget: should be a duration"),
         ("good --budget 1m --steps 3", 2, "--budget and --steps exclude each other"),
         ("good --name ../x", 2, "can't be the name of a model"),

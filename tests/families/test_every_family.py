@@ -1,0 +1,118 @@
+"""What every family promises: a new one is tested by being there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from imagegen import presets
+from imagegen.families import FAMILIES
+from imagegen.family import Batch, Condition, Family
+from imagegen.sample.draw import BATCH, draw, to_pictures
+from imagegen.sample.noise import Noise
+
+LABELS = ("ant", "bee", "cat")
+
+
+def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] = ()) -> Family:
+    torch.manual_seed(0)
+    kind = FAMILIES[name]
+    return kind(kind.Model(), (channels, side, side), Condition(labels))
+
+
+def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
+    random = torch.Generator().manual_seed(step)
+    images = torch.rand(count, *family.shape, generator=random) * 2 - 1
+    labels = torch.arange(count) % len(LABELS) if family.condition.labels else None
+    return Batch(images, labels, step, 0.5, 100, random)
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_it_has_a_preset_of_its_name(name: str) -> None:
+    config = presets.check(presets.resolve([name]))
+    assert config.family == name
+    assert config.description
+
+
+def test_phases_hold_every_parameter_once(name: str) -> None:
+    family = build(name, labels=LABELS)
+    held = [id(p) for phase in family.phases for p in getattr(family, phase).parameters()]
+    assert sorted(held) == sorted(id(p) for p in family.parameters())
+    assert set(family.drawn_by) <= {part for part, _ in family.named_children()}
+
+
+@pytest.mark.parametrize("labels", [(), LABELS])
+def test_a_phase_trains_its_own_parameters_and_no_others(
+    name: str, labels: tuple[str, ...]
+) -> None:
+    family = build(name, labels=labels)
+    for parameter in family.parameters():  # zeros at the start would hide a gradient
+        torch.nn.init.normal_(parameter, std=0.05)
+    for phase in family.phases:
+        family.zero_grad(set_to_none=True)
+        family.requires_grad_(False)
+        getattr(family, phase).requires_grad_(True)
+        loss, logs = family.loss(batch(family), phase)
+        assert loss.ndim == 0
+        assert loss.isfinite()
+        assert all(value.ndim == 0 and not value.requires_grad for value in logs.values())
+        loss.backward()
+        for key, parameter in family.named_parameters():
+            reached = parameter.grad is not None and bool(parameter.grad.any())
+            assert reached == key.startswith(f"{phase}."), key
+
+
+def test_the_loss_draws_from_its_generator_alone(name: str) -> None:
+    family = build(name)
+    for phase in family.phases:
+        losses = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            losses.append(family.loss(batch(family), phase)[0].item())
+        assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("side", [28, 32, 64, 128])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_it_draws_what_it_was_built_for(name: str, channels: int, side: int) -> None:
+    family = build(name, channels, side).eval()
+    with torch.no_grad():
+        images = family.sample(Noise([1, 2]), None, FAMILIES[name].Sampling())
+    assert images.shape == (2, channels, side, side)
+    assert images.isfinite().all()
+    assert [p.mode for p in to_pictures(images)] == [{1: "L", 3: "RGB", 4: "RGBA"}[channels]] * 2
+
+
+@pytest.mark.parametrize("labels", [(), LABELS])
+def test_a_picture_belongs_to_its_seed(name: str, labels: tuple[str, ...]) -> None:
+    family = build(name, labels=labels).eval()
+    options = FAMILIES[name].Sampling()
+    seeds = [5, 3, 900, 3, *range(20, 20 + BATCH)]
+    many = dict(draw(family, seeds, options))
+    for seed in (3, 900, 21):
+        ((again, alone),) = draw(family, [seed], options)
+        assert again == seed
+        assert alone.tobytes() == many[seed].tobytes()
+    assert len({picture.tobytes() for picture in many.values()}) == len(set(seeds))
+
+
+def test_a_label_changes_the_picture(name: str) -> None:
+    family = build(name, labels=LABELS).eval()
+    options = FAMILIES[name].Sampling()
+    drawn = {next(draw(family, [1], options, label))[1].tobytes() for label in LABELS}
+    assert len(drawn) == len(LABELS)
+
+
+def test_tensors_become_pictures() -> None:
+    values = torch.tensor([-1.0, 0.0, 1.0, 2.0]).reshape(1, 1, 1, 4)
+    assert np.asarray(to_pictures(values)[0]).tolist() == [[0, 128, 255, 255]]
+    half_red = torch.tensor([0.0, -1.0, -1.0, 0.0]).reshape(1, 4, 1, 1)  # premultiplied
+    assert to_pictures(half_red)[0].getpixel((0, 0)) == (255, 0, 0, 128)
+    clear = torch.full((1, 4, 1, 1), -1.0)
+    clear[0, 0] = -0.999
+    assert to_pictures(clear)[0].getpixel((0, 0)) == (0, 0, 0, 0)
