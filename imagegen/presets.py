@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from imagegen.errors import NotFoundError, SettingsError, did_you_mean
+from imagegen.home import home
 from imagegen.settings import Config, Settings
 
 Keys = tuple[str, ...]
@@ -185,8 +186,6 @@ def _read(text: str, where: str) -> tuple[Any, dict[Keys, int]]:
 
 def folders() -> list[Path]:
     """Return where presets live: the user's own, then the ones that came with imagegen."""
-    from imagegen.registry import home
-
     package = Path(__file__).parent
     shipped = package / "_presets"  # in a wheel; a checkout has them at its top
     return [home() / "presets", shipped if shipped.is_dir() else package.parent / "presets"]

@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from imagegen import durable, presets
 from imagegen.errors import NotFoundError, SettingsError, UserError, did_you_mean
+from imagegen.home import home
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +37,6 @@ WEIGHTS = "model.safetensors"
 _EXPORTED = ("config.yaml", "card.md", "data.json", "metrics.jsonl", WEIGHTS, f"{WEIGHTS}.sha256")
 _MAX_MEMBER = 8 << 30  # bytes of one file in an imported archive
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
-
-
-def home() -> Path:
-    """Return the folder that holds all of imagegen's own files: `$IMAGEGEN_HOME` or the default."""
-    if chosen := os.environ.get("IMAGEGEN_HOME"):
-        return Path(chosen).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("imagegen")
 
 
 def models_folder() -> Path:

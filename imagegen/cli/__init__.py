@@ -15,7 +15,7 @@ import typer
 
 from imagegen import __version__
 from imagegen.cli import generate, models, ops, postprocess, presets, train
-from imagegen.cli.console import ClosedPipeError, complain, say
+from imagegen.cli.console import ClosedPipeError, complain
 from imagegen.errors import ExitCode, UserError
 
 app = typer.Typer(
@@ -74,8 +74,6 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         code = _explain(error)
-    if code == ExitCode.INTERRUPTED:
-        say("interrupted")
     sys.exit(code or ExitCode.DONE)
 
 
