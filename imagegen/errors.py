@@ -37,7 +37,7 @@ class SettingsError(UserError):
 
 
 class NotFoundError(UserError):
-    """A model, preset or operation of that name does not exist."""
+    """A model, preset or sample of that name does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
 

@@ -82,8 +82,11 @@ def _threshold(color: Floats, shown: Mask) -> Labels:
     from skimage.filters import threshold_otsu
 
     luma = luminance(color)
-    level = threshold_otsu(luma[shown])  # type: ignore[no-untyped-call]
-    return np.asarray(luma > level, np.int32)
+    low, high = luma[shown].min(), luma[shown].max()
+    # In whole steps: of floats it gives the middle of a histogram's bin, with pixels on both sides.
+    steps = np.rint((luma - low) / max(high - low, 1e-6) * 255).clip(0, 255).astype(np.uint8)
+    level = threshold_otsu(steps[shown])  # type: ignore[no-untyped-call]
+    return np.asarray(steps > level, np.int32)
 
 
 def _superpixels(color: Floats, n: int, compactness: float) -> tuple[Labels, Mask]:

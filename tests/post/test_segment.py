@@ -93,3 +93,11 @@ def test_region_expressions() -> None:
     assert drawn("!it:2") == [1, 1, 0]
     assert drawn("it:9") == [0, 0, 0]
     assert drawn("all") == [1, 1, 1]
+
+
+def test_threshold_parts_at_the_gap_and_not_within_a_histogram_bin() -> None:
+    _, inside = two_colors()
+    for seed in range(50):
+        tones = np.random.default_rng(seed).uniform(0.1, 0.35, (48, 64, 1)).astype(np.float32)
+        tones[inside] += 0.5
+        assert ((segment(tones, None, method="threshold") >= 1) == inside).all()
