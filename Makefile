@@ -20,14 +20,13 @@ install: $(VENV)/installed  ## Make .venv with everything in it
 
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@if $(BIN)/python -c 'import torch' 2>/dev/null; then :; \
-	elif command -v nvidia-smi >/dev/null 2>&1 || \
-	     ! $(BIN)/pip install --quiet --dry-run --report - '$(TORCH)' | grep -qE '"name": "(nvidia|cuda|triton)'; then \
-		echo "installing $(TORCH)"; $(BIN)/pip install --quiet '$(TORCH)'; \
-	else \
-		echo "installing $(TORCH), the CPU build"; \
-		$(BIN)/pip install --quiet '$(TORCH)' --index-url $(TORCH_INDEX); \
-	fi
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { set -e; index=; \
+	if ! command -v nvidia-smi >/dev/null 2>&1; then \
+		plan=$$($(BIN)/pip install --quiet --dry-run --report - '$(TORCH)'); \
+		if echo "$$plan" | grep -qE '"name": "(nvidia|cuda|triton)'; then \
+			index='--index-url $(TORCH_INDEX)'; fi; fi; \
+	echo "installing $(TORCH) $$index"; \
+	$(BIN)/pip install --quiet '$(TORCH)' $$index; }
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from imagegen.errors import UserError
+
+
+class DamagedError(UserError):
+    """A file's content is not what was written."""
 
 
 def write(path: Path, data: bytes) -> None:
@@ -22,8 +27,11 @@ def write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the name that the user knows
         raise
     _sync_folder(path.parent)
 
@@ -63,7 +71,8 @@ def read_checked(path: Path) -> tuple[bytes, str]:
     """Return the content of a file written by `write_checked`, and its sum.
 
     Raises:
-        UserError: if the file or its sum is missing, or if they do not fit.
+        UserError: if the file or its sum can't be read.
+        DamagedError: if they do not fit.
     """
     try:
         data = path.read_bytes()
@@ -73,7 +82,7 @@ def read_checked(path: Path) -> tuple[bytes, str]:
         raise UserError(f"cannot read {path}: {reason}") from None
     digest = hashlib.sha256(data).hexdigest()
     if digest not in sums:
-        raise UserError(f"{path} is damaged: its content does not fit its sha256")
+        raise DamagedError(f"{path} is damaged: its content does not fit its sha256")
     return data, digest
 
 

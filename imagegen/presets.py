@@ -199,8 +199,14 @@ def names() -> list[str]:
     return sorted(found)
 
 
-def find(name: str, beside: Path | None = None) -> Path:
+def find(name: str, beside: Path | None = None, seen: Sequence[Path] = ()) -> Path:
     """Return the file of a preset, from a path or from a name such as `gan` or `post/film`.
+
+    Args:
+        name: path or name.
+        beside: the folder that a path is relative to.
+        seen: files to take only if there is no other of that name, so that a preset of the user's
+            can extend the shipped one that it is named after.
 
     Raises:
         NotFoundError: if there is none.
@@ -211,9 +217,10 @@ def find(name: str, beside: Path | None = None) -> Path:
             return path
         raise NotFoundError(f"no such preset file: {path}", SEE)
     if re.fullmatch(r"[\w.-]+(/[\w.-]+)*", name) and ".." not in name.split("/"):
-        for folder in folders():
-            if (folder / f"{name}.yaml").is_file():
-                return folder / f"{name}.yaml"
+        files = [folder / f"{name}.yaml" for folder in folders()]
+        files = [file for file in files if file.is_file()]
+        if files:
+            return next((file for file in files if file.resolve() not in seen), files[0])
     raise NotFoundError(f"unknown preset '{name}'{did_you_mean(name, names())}", SEE)
 
 
@@ -224,7 +231,7 @@ def load_with_parents(name: str, beside: Path | None = None, seen: tuple[Path, .
         NotFoundError: a preset or parent that does not exist.
         SettingsError: a file that can't be understood, or that extends itself.
     """
-    path = find(name, beside)
+    path = find(name, beside, seen)
     if path.resolve() in seen:
         chain = " > ".join(p.stem for p in (*seen, path))
         raise SettingsError(f"{path}: presets extend each other in a circle: {chain}")
@@ -253,7 +260,7 @@ def resolve(
     base: Layer | None = None,
     sections: Sequence[str] = (),
 ) -> Layer:
-    """Lay `base` < presets < `$IMAGEGEN_SET` < `--set` < flags over each other.
+    """Lay `base` < `$IMAGEGEN_SET` < presets < `--set` < flags over each other.
 
     Args:
         presets: names or paths, each laid over the one before.
@@ -266,8 +273,6 @@ def resolve(
         NotFoundError, SettingsError: naming the preset, line or flag.
     """
     layer = base or Layer()
-    for name in presets:
-        layer = load_with_parents(name).over(layer)
     try:
         environment = shlex.split(os.environ.get("IMAGEGEN_SET", ""))
     except ValueError as error:
@@ -276,8 +281,13 @@ def resolve(
         ) from None
     for text in environment:
         keys, value = _assignment(text, "IMAGEGEN_SET")
+        if keys[0] not in Config.model_fields:
+            near = did_you_mean(keys[0], Config.model_fields)
+            raise SettingsError(f"$IMAGEGEN_SET: {'.'.join(keys)}: unknown key{near}", SEE)
         if not sections or keys[0] in sections:  # the environment is for all commands
             layer.put(keys, value, "IMAGEGEN_SET")
+    for name in presets:
+        layer = load_with_parents(name).over(layer)
     for text in sets:
         keys, value = _assignment(text, "--set")
         if sections and keys[0] not in sections:

@@ -18,6 +18,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -115,8 +116,11 @@ class Model:
                 size = int.from_bytes(file.read(8), "little")
                 if not 2 <= size <= 64 << 20:
                     raise ValueError
-                header = json.loads(file.read(size))["__metadata__"]["imagegen"]
-            return dict(json.loads(header))
+                text = json.loads(file.read(size))["__metadata__"]["imagegen"]
+            header = dict(json.loads(text))
+            if not header.keys() >= {"config", "shape", "labels", "step"}:
+                raise ValueError
+            return header
         except OSError as error:
             raise UserError(f"cannot read {self.weights}: {error.strerror}", SEE) from None
         except (ValueError, KeyError, TypeError):
@@ -175,8 +179,8 @@ def newest() -> Model:
     return max(trained, key=age)
 
 
-def load(model: Model, device: str = "cpu") -> tuple[Family, str]:
-    """Return a model ready to draw, and the sha256 of its weights.
+def load(model: Model) -> tuple[Family, str]:
+    """Return a model ready to draw, on the CPU, and the sha256 of its weights.
 
     Raises:
         UserError: if the weights are missing or damaged, or do not fit the settings.
@@ -192,11 +196,14 @@ def load(model: Model, device: str = "cpu") -> tuple[Family, str]:
         )
     try:
         content, digest = durable.read_checked(model.weights)
-    except UserError as error:
+    except durable.DamagedError as error:
         raise UserError(
             f"model {model.name}: {error.message}",
             f"train it again, or import it again; or: imagegen models rm {model.name}",
         ) from None
+    except UserError as error:
+        hint = "see whether the file is there, and whether you may read it"
+        raise UserError(f"model {model.name}: {error.message}", hint) from None
     header = model.header()
     layer = presets.Layer(header["config"], {(): f"model {model.name}"})
     kind = FAMILIES[header["config"]["family"]]
@@ -208,7 +215,7 @@ def load(model: Model, device: str = "cpu") -> tuple[Family, str]:
     if weights.keys() != expected:
         raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
     family.load_state_dict(weights, strict=False)
-    return family.eval().requires_grad_(False).to(device), digest
+    return family.eval().requires_grad_(False), digest
 
 
 def data(model: Model) -> dict[str, Any]:
@@ -220,11 +227,44 @@ def data(model: Model) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+@contextmanager
+def locked(model: Model) -> Iterator[None]:
+    """Hold a model's training for this process alone.
+
+    Raises:
+        UserError: if another process trains it.
+    """
+    if not model.state.is_dir():
+        yield
+        return
+    try:
+        import fcntl
+    except ImportError:  # Windows has other locks; there the user must take care
+        yield
+        return
+    with (model.state / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"model '{model.name}' is being trained by another process",
+                "wait for it or stop it; a new training takes another name: --name NAME",
+            ) from None
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def remove(model: Model) -> None:
-    """Delete a model: out of sight at once, so that an interrupted removal leaves no half model."""
+    """Delete a model: out of sight at once, so that an interrupted removal leaves no half model.
+
+    Raises:
+        UserError: if it is being trained.
+    """
     doomed = model.path.with_name(f".removing-{model.name}")
     shutil.rmtree(doomed, ignore_errors=True)
-    model.path.rename(doomed)
+    with locked(model):
+        model.path.rename(doomed)
     shutil.rmtree(doomed)
 
 
@@ -297,11 +337,11 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
             durable.write(folder / part, part_bytes)
         model = Model(folder)
         try:
-            durable.read_checked(model.weights)
             presets.check(model.settings())
+            load(model)
         except UserError as error:
-            raise UserError(f"{origin}: {error.message.replace(f'{folder}/', '')}", hint) from None
-        model.header()
+            reason = error.message.replace(f"{folder}/", "").replace(f"model {folder.name}: ", "")
+            raise UserError(f"{origin}: {reason}", hint) from None
         os.utime(model.weights, (trained_at, trained_at))
 
     return _appear(name or inner, fill)
@@ -311,7 +351,10 @@ def _appear(name: str, fill: Callable[[Path], object]) -> Model:
     """Make a model in a hidden folder, and give it its name only when it is whole."""
     target = models_folder() / check_name(name)
     if target.exists():
-        raise UserError(f"a model named '{name}' exists already", "choose another name")
+        raise UserError(
+            f"a model named '{name}' exists already",
+            "choose another name; import takes --name NAME",
+        )
     hidden = target.with_name(f".making-{name}")
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir(parents=True)

@@ -60,6 +60,9 @@ class DataSettings(Settings):
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class TrainSettings(Settings):
     """How a model is trained: the one loop that all families share."""
 
@@ -75,7 +78,7 @@ class TrainSettings(Settings):
     """Learning rate at the last step; the way there is a half cosine."""
     warmup: Annotated[int, Field(ge=0)] = 50
     """Steps over which the learning rate rises from zero."""
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Decay, Decay] = (0.0, 0.99)
     """Decay rates of Adam's two moments."""
     ema_half_life: Annotated[float, Field(gt=0)] = 500
     """Half-life of the weights' moving average, in steps, once training is long enough for it."""

@@ -60,12 +60,14 @@ def test_order_of_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         tmp_path, "child.yaml", "extends: parent.yaml\ntrain: {batch_size: 2, steps: 2}\n"
     )
     second = write(tmp_path, "second.yaml", "train: {steps: 3, warmup: 3}")
-    monkeypatch.setenv("IMAGEGEN_SET", "train.warmup=4 train.seed=4")
+    monkeypatch.setenv("IMAGEGEN_SET", "train.warmup=4 train.seed=4 train.ema_half_life=9")
     layer = presets.resolve([child, second], ["train.seed=5"], {"--steps": ("train.steps", 6)})
     train = presets.check(layer).train
-    assert (train.lr, train.batch_size, train.warmup, train.seed, train.steps) == (0.1, 2, 4, 5, 6)
+    assert (train.lr, train.batch_size, train.warmup, train.seed, train.steps) == (0.1, 2, 3, 5, 6)
+    assert train.ema_half_life == 9
     assert layer.origin(("train", "batch_size")) == f"{child}:2"
-    assert layer.origin(("train", "warmup")) == "IMAGEGEN_SET"
+    assert layer.origin(("train", "warmup")) == f"{second}:1"
+    assert layer.origin(("train", "ema_half_life")) == "IMAGEGEN_SET"
     assert layer.origin(("train", "seed")) == "--set train.seed"
     assert layer.origin(("train", "steps")) == "--steps"
     assert layer.origin(("train", "ema_ramp")) == "default"
@@ -138,6 +140,31 @@ def test_set_needs_a_path_and_a_value(text: str) -> None:
 def test_set_outside_of_the_command_is_an_error() -> None:
     with pytest.raises(SettingsError, match="has no effect in this command"):
         presets.resolve([], ["train.lr=1"], sections=("sample",))
+
+
+def test_a_preset_can_extend_the_shipped_one_of_its_name(home: Path) -> None:
+    (home / "presets").mkdir(parents=True)
+    write(home / "presets", "gan.yaml", "extends: gan\ntrain: {lr: 7}")
+    config = presets.check(presets.resolve(["gan"]))
+    assert config.train.lr == 7
+    assert config.data.size == 32
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a='b", "No closing quotation"),
+        ("nix.a=1", "nix.a: unknown key"),
+        ("x", "expected a.b=value"),
+    ],
+)
+def test_mistakes_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: str
+) -> None:
+    monkeypatch.setenv("IMAGEGEN_SET", value)
+    with pytest.raises(SettingsError, match="IMAGEGEN_SET") as caught:
+        presets.resolve([], sections=("sample",))
+    assert expected in caught.value.message
 
 
 def test_unknown_preset_offers_the_nearest() -> None:

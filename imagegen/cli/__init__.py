@@ -6,6 +6,7 @@ torch and the other heavy packages are imported inside the functions that need t
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -15,8 +16,15 @@ import typer
 
 from imagegen import __version__
 from imagegen.cli import generate, models, ops, postprocess, presets, train
-from imagegen.cli.console import ClosedPipeError, complain
+from imagegen.cli.console import ClosedPipeError, complain, open_standard_streams
 from imagegen.errors import ExitCode, UserError
+
+OS_HINTS = {
+    errno.ENOSPC: "make room and give the same command again; what was saved before is whole",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EROFS: "choose a place that you may read and write",
+}
 
 app = typer.Typer(
     name="imagegen",
@@ -62,6 +70,7 @@ app.command(rich_help_panel="Look around")(ops.ops)
 
 def main() -> None:
     """Run the command line, and turn every error into one clear line and an exit code."""
+    open_standard_streams()
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     code: int | None
@@ -79,7 +88,7 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     if isinstance(error, UserError):
-        complain(error.message, error.hint)
+        complain(error.message, error.hint or "imagegen --help")
         return error.exit_code
     if isinstance(error, typer.Abort):
         return ExitCode.FAILED
@@ -90,7 +99,8 @@ def _explain(error: Exception) -> int:
             complain(message, f"{command} --help")
         return ExitCode.USAGE
     if isinstance(error, OSError) and error.strerror:
-        complain(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+        hint = OS_HINTS.get(error.errno or 0, "see whether it is there, and what it is")
+        complain(f"{error.strerror}: {error.filename}" if error.filename else error.strerror, hint)
     elif isinstance(error, MemoryError):
         complain("out of memory", "try smaller pictures or batches")
     else:

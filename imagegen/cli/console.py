@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 
 class ClosedPipeError(Exception):
     """Whoever read our stdout has gone: stop quietly."""
+
+
+def open_standard_streams() -> None:
+    """Give closed standard streams to /dev/null, or the next file opened would be taken for one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def console() -> Console:
@@ -26,13 +36,14 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """Print a line for people, on stderr."""
-    _write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))
+    """Print a line for people, on stderr. If nobody listens any more, that is no error."""
+    with suppress(OSError):
+        _write(2, f"{text}\n".encode(errors="replace"))
 
 
 def complain(message: str, hint: str = "") -> None:
     """Print an error, and what helps, on stderr."""
-    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    color = is_terminal(2) and not os.environ.get("NO_COLOR")
     red, dim, off = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if color else ("", "", "")
     one_line = " ".join(message.split())  # a file's name may hold line breaks
     say(f"{red}error:{off} {one_line}" + (f"\n{dim} hint:{off} {hint}" if hint else ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,9 @@ def generate(
     batch_size: Annotated[
         int,
         typer.Option(
-            "--batch-size", min=1, help="Pictures held in memory at once; never changes one."
+            "--batch-size",
+            min=1,
+            help="Pictures drawn before they are written, in eights; never changes one.",
         ),
     ] = 64,
     output: options.Output = None,
@@ -48,8 +51,8 @@ def generate(
     """Draw pictures from a trained model, each one reproducible from its seed.
 
     The same model, seed and options give the same file, byte for byte, whatever the count or the
-    batch. A pipe on stdout gets the pictures as a stream of PNG files; otherwise they are saved
-    and their paths printed.
+    batch. A pipe on stdout gets the pictures as a stream of PNG files, and a file on stdout a
+    single one; otherwise they are saved and their paths printed.
 
     Examples:
 
@@ -94,27 +97,26 @@ def generate(
         full = config.model_copy(update={"sample": sampling.model_dump()})
         emit(preset_files.dump(full, layer).rstrip())
         return
-    if grid is not None and grid.suffix.lower() != ".png":
-        raise SettingsError(f"--grid {grid}: sheets are written as PNG", "end the name with .png")
     first = secrets.randbelow(2**32) if seed is None else seed
     if first + count - 1 > MAX_SEED:
-        raise SettingsError(f"--seed {first} with -n {count} goes beyond {MAX_SEED}")
+        raise SettingsError(f"--seed {first} with -n {count} goes beyond {MAX_SEED}", "take less")
 
     from imagegen.device import pick_device
-    from imagegen.sample.draw import draw, label_index
+    from imagegen.sample.draw import BATCH, draw, label_index
 
     family, weights = registry.load(found)
     if label is not None:
         label_index(family, label)
-    write = sink.choose(output, config.output.folder, single=count == 1, as_json=as_json)
     if grid is not None:
-        sink.ready(grid.parent)
+        sink.check_file(grid, "--grid")
+    write = sink.choose(output, config.output.folder, single=count == 1, as_json=as_json)
     family = family.to(pick_device(config.device))
 
     kept = []
-    for start in range(first, first + count, batch_size):
-        seeds = range(start, min(start + batch_size, first + count))
-        for one, drawn in draw(family, seeds, sampling, label):
+    held = math.ceil(batch_size / BATCH) * BATCH
+    for start in range(first, first + count, held):
+        seeds = range(start, min(start + held, first + count))
+        for one, drawn in list(draw(family, seeds, sampling, label)):
             record = metadata.record(found.name, weights, config.family, one, label, sampling)
             picture = drawn
             if len(chain):

@@ -100,7 +100,7 @@ def rm(
     """Delete models, after asking."""
     from imagegen.cli.console import emit_json, is_terminal, say
 
-    found = [registry.find(name) for name in names]
+    found = [registry.find(name) for name in dict.fromkeys(names)]
     for model in found:
         if not yes:
             if not is_terminal(0):

@@ -44,7 +44,7 @@ def postprocess(
         imagegen postprocess photo.jpg --op auto-contrast --op sharpen:amount=0.8 -o out.png
         imagegen postprocess shots/ --preset post/clean -o finished
         imagegen generate -n 4 | imagegen postprocess -p post/pop -o out
-        imagegen postprocess *.png --op segment:as=it --op gaussian:sigma=3,region=!it
+        imagegen postprocess *.png --op segment:as=it --op 'gaussian:sigma=3,region=!it'
     """
     from imagegen import presets as preset_files
     from imagegen.cli import console, sink
@@ -66,10 +66,22 @@ def postprocess(
     done, failed = 0, []
     with ExitStack() as stack, pillow_warnings():
         sources = _sources(inputs or [], stack)
-        one_file = inputs is not None and len(inputs) == 1 and Path(inputs[0]).is_file()
+        single = None
+        if inputs and inputs != ["-"]:
+            single = len(inputs) == 1 and Path(inputs[0]).is_file()
         _refuse_to_overwrite(output, inputs or [])
-        write = sink.choose(output, config.output.folder, single=one_file, as_json=as_json)
-        for title, name, read in sources:
+        write = sink.choose(output, config.output.folder, single=single, as_json=as_json)
+        while True:
+            try:
+                title, name, read = next(sources)
+            except StopIteration:
+                break
+            except UserError as error:  # a stream that breaks off; what came before is fine
+                if not done:
+                    raise
+                failed.append("stdin")
+                console.complain(error.message, error.hint)
+                break
             try:
                 picture = open_picture(read())
                 finished = chain(picture)
@@ -114,14 +126,16 @@ def _sources(inputs: list[str], stack: ExitStack) -> Iterator[Source]:
         elif path.is_dir():
             listing = stack.enter_context(scan(text))
             for problem, reason in listing.problems:
-                console.complain(f"{text}/{problem}: {reason}")
+                console.say(f"skipped {text}/{problem}: {reason}")
             for entry in listing.entries:
                 name = str(PurePosixPath(entry.name).with_suffix(""))
                 found.append((f"{text}/{entry.name}", name, entry.read))
         elif path.is_file():
             found.append((text, path.stem, path.read_bytes))
         else:
-            raise UserError(f"no such file or folder: {text}")
+            raise UserError(
+                f"no such file or folder: {text}", "give files, folders, or - for stdin"
+            )
     return _with_stream(found)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from imagegen.cli import options
+from imagegen.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Settings by name: list them, show one.")
 
@@ -20,7 +21,10 @@ def list_presets(as_json: options.AsJson = False) -> None:
     rows = []
     for name in presets.names():
         path = presets.find(name)
-        about = str(presets.load(path).values.get("description", ""))
+        try:
+            about = str(presets.load(path).values.get("description", ""))
+        except UserError as error:
+            about = f"can't be used: {error.message}"
         rows.append({"name": name, "description": about, "path": str(path)})
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:

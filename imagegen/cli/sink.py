@@ -8,18 +8,19 @@ from pathlib import Path
 from imagegen import durable
 from imagegen.cli import console
 from imagegen.errors import SettingsError, UserError
+from imagegen.images.reading import SUFFIXES
 
 Sink = Callable[[bytes, str], Path | None]
 """Takes the bytes of a PNG file and a name without suffix; returns the path, or None."""
 
 
-def choose(output: str | None, folder: str, *, single: bool, as_json: bool = False) -> Sink:
+def choose(output: str | None, folder: str, *, single: bool | None, as_json: bool = False) -> Sink:
     """Return where pictures go, made ready before the first is drawn.
 
     Args:
         output: what `-o` says. Without it a pipe gets a stream, and all else files in `folder`.
         folder: where files go when `-o` does not say.
-        single: whether there will be just one picture.
+        single: whether there will be just one picture; None if that is not known.
         as_json: whether stdout is taken by JSON lines.
 
     Raises:
@@ -31,14 +32,14 @@ def choose(output: str | None, folder: str, *, single: bool, as_json: bool = Fal
             raise SettingsError("--json and -o - both want stdout", "use -o DIR with --json")
         return _stream()
     if output is None and not as_json and console.is_file(1):
-        if single:
+        if single is not False:
             return _stream()
         raise SettingsError(
             "many pictures in one redirected file: few programs read more than the first",
             "use -o DIR, or -o - if a stream is what you want",
         )
     target = Path(output or folder)
-    if target.suffix and not target.is_dir():
+    if target.suffix.lower() in SUFFIXES and not target.is_dir():
         return _file(target, single)
     return _folder(target)
 
@@ -54,20 +55,50 @@ def _stream() -> Sink:
     return write
 
 
-def _file(target: Path, single: bool) -> Sink:
-    if target.suffix.lower() != ".png":
-        raise SettingsError(f"-o {target}: pictures are written as PNG", "end the name with .png")
-    if not single:
-        raise SettingsError(
-            f"-o {target}: more than one picture for one file", f"use -o {target.stem}/"
-        )
-    ready(target.parent)
+def _file(target: Path, single: bool | None) -> Sink:
+    more = SettingsError(
+        f"-o {target}: more than one picture for one file", f"use -o {target.stem}/"
+    )
+    if single is False:
+        raise more
+    check_file(target, "-o")
+    written = False
 
     def write(data: bytes, name: str) -> Path:
+        nonlocal written
+        if written:
+            raise more
         durable.write(target, data)
+        written = True
         return target
 
     return write
+
+
+def check_file(target: Path, flag: str) -> None:
+    """Make sure that a picture can be written to a file, and that nothing is lost by it.
+
+    Raises:
+        SettingsError: if it is no PNG, or holds something that imagegen did not make.
+        UserError: if its folder can't be written.
+    """
+    from imagegen.images import metadata
+    from imagegen.images.reading import BadPictureError, open_picture
+
+    if target.suffix.lower() != ".png":
+        raise SettingsError(
+            f"{flag} {target}: pictures are written as PNG", "end the name with .png"
+        )
+    ready(target.parent)
+    if target.exists():
+        try:
+            ours = metadata.read(open_picture(target.read_bytes())) is not None
+        except (BadPictureError, OSError):
+            ours = False
+        if not ours:
+            raise SettingsError(
+                f"{flag} {target}: exists, and is not of imagegen's making", "choose another name"
+            )
 
 
 def _folder(target: Path) -> Sink:
@@ -79,7 +110,7 @@ def _folder(target: Path) -> Sink:
             path.parent.mkdir(parents=True, exist_ok=True)
         count = 0
         # Another picture of that name stays: the new one gets a number.
-        while path.exists() and path.read_bytes() != data:
+        while path.exists() and (not path.is_file() or path.read_bytes() != data):
             count += 1
             path = path.with_name(f"{Path(name).name}-{count}.png")
         if not path.exists():

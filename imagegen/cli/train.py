@@ -69,6 +69,7 @@ def train(
 
     from imagegen import presets as preset_files
     from imagegen import registry
+    from imagegen.cli.console import emit, emit_json
 
     layer = preset_files.Layer()
     if resume is not None:
@@ -81,8 +82,10 @@ def train(
                 )
         model = registry.find(resume)
         layer, name = model.settings(), model.name
+    elif not presets:
+        layer = preset_files.load_with_parents(preset_files.DEFAULT_PRESET)
     layer = preset_files.resolve(
-        [] if resume else presets or [preset_files.DEFAULT_PRESET],
+        presets or [],
         sets or [],
         {
             "--budget": ("train.budget", budget),
@@ -112,7 +115,10 @@ def train(
     )
     talk = _Talk(as_json)
     if print_config:
-        talk.data(preset_files.dump(config, layer).rstrip())
+        if as_json:
+            emit_json(config.model_dump(mode="json"))
+        else:
+            emit(preset_files.dump(config, layer).rstrip())
         return
 
     from imagegen.data.store import load_pictures
@@ -136,12 +142,14 @@ def train(
             f"would train a {config.family} of {parameters / 1e6:.2f} M parameters for {length}, "
             f"into {registry.models_folder() / name}"
         )
+        talk.event("plan", family=config.family, parameters=parameters, length=length)
         return
 
     model = run.prepare(name, config, _absolute(data), pictures)
-    with run.locked(model), _stop_on_signals() as stopped:
+    with registry.locked(model), _stop_on_signals() as stopped:
         if (end := run.finished(model)) is not None:
             talk.say(f"{name} is finished: {end.reason} at step {end.step}")
+            talk.event("ended", step=end.step, complete=True, reason=end.reason)
         else:
             events = loop.train(model, family, sampling, pictures, config, stopped.is_set, started)
             with talk.progress():
@@ -172,15 +180,21 @@ def _absolute(data: str) -> str:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C or SIGTERM ask for a clean stop, and the second one break off."""
+    """Let the first Ctrl-C, SIGTERM or SIGHUP ask for a clean stop, and a later one break off."""
     stop = threading.Event()
+    asked = 0.0
 
     def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
+        nonlocal asked
+        if not stop.is_set():
+            asked = time.monotonic()
+            stop.set()
+        elif time.monotonic() - asked > 1:  # sooner, it is the same impatience
             raise KeyboardInterrupt
-        stop.set()
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    signals = [signal.SIGINT, signal.SIGTERM]
+    signals += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+    before = {s: signal.signal(s, handle) for s in signals}
     try:
         yield stop
     finally:
@@ -202,11 +216,6 @@ class _Talk:
         self.line = ""
         self.last = 0.0
         self.complete = False
-
-    def data(self, text: str) -> None:
-        from imagegen.cli import console
-
-        console.emit(text)
 
     def say(self, text: str) -> None:
         from imagegen.cli import console

@@ -11,24 +11,19 @@ TILE = 96
 """Small pictures are enlarged, by whole pixels, to about this many pixels a side."""
 
 
-def sheet(
-    pictures: Sequence[Image.Image], columns: int | None = None, background: str = "white"
-) -> Image.Image:
-    """Lay pictures out in rows, in order.
+def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay one or more pictures out in rows, in order, on white; as square as possible.
 
-    Args:
-        pictures: at least one; smaller ones are centred in their cell.
-        columns: how many a row; as square as possible by default.
-        background: what shows between the pictures and through transparent ones.
+    Smaller ones are centred in their cell.
     """
-    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    columns = math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     side = max(max(picture.size) for picture in pictures)
     scale = max(1, round(TILE / side))
     gap = max(2, side * scale // 24)
     width = max(picture.width for picture in pictures) * scale + gap
     height = max(picture.height for picture in pictures) * scale + gap
-    page = Image.new("RGB", (columns * width + gap, rows * height + gap), background)
+    page = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
     for index, picture in enumerate(pictures):
         tile = _visible(picture).resize(
             (picture.width * scale, picture.height * scale), Image.Resampling.NEAREST

@@ -73,7 +73,8 @@ def encode(
     Args:
         image: the pixels.
         values: the record to write.
-        source: the picture it was made from, whose own text, ICC profile and EXIF are kept.
+        source: the picture it was made from, whose own text, resolution, EXIF and fitting ICC
+            profile are kept.
     """
     info = PngInfo()
     kept = source.info if source is not None else {}
@@ -84,13 +85,22 @@ def encode(
     if "seed" in values and "parameters" not in texts:
         texts["parameters"] = _parameters(image, values)
     for key, text in texts.items():
-        if text.isascii() and key.isascii() and 0 < len(key) < 80:
-            info.add_text(key, text)
+        if key.isascii() and 0 < len(key) < 80:
+            (info.add_text if text.isascii() else info.add_itxt)(key, text)
     file = io.BytesIO()
-    profile = kept.get("icc_profile") if image.mode not in ("L", "LA", "I;16") else None
+    profile = kept.get("icc_profile", b"")
+    space = b"RGB " if image.mode in ("RGB", "RGBA") else b"GRAY"
+    if profile[16:20] != space:  # such as that of a CMYK picture, which is RGB by now
+        profile = None
     # Level 1 costs a fifth of the default's time, and a few per cent of size at these sizes.
     image.save(
-        file, "PNG", pnginfo=info, icc_profile=profile, exif=kept.get("exif", b""), compress_level=1
+        file,
+        "PNG",
+        pnginfo=info,
+        icc_profile=profile,
+        exif=kept.get("exif", b""),
+        dpi=kept.get("dpi"),
+        compress_level=1,
     )
     return file.getvalue()
 

@@ -44,7 +44,10 @@ def segment(
     n: Annotated[int, Field(ge=2, le=1000)] | None = None,
     compactness: Annotated[float, Field(gt=0, le=1000)] | None = None,
 ) -> Labels:
-    """Find the subject and its parts, for the `region` of later steps.
+    """Part the picture into regions by colour, for the `region` of later steps.
+
+    It sees colours, not things: the subject is what is not coloured like the border. That fits
+    sprites, icons and products on a plain ground, and few photographs.
 
     Label 0 is the background: the transparent pixels where there are any, else the region that
     holds most of the border. The other regions are numbered from 1, biggest first.

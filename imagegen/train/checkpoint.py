@@ -54,6 +54,9 @@ def save(folder: Path, state: State) -> Path:
     durable.write_checked(path, pack(plain, {"imagegen": header}))
     for old in _states(folder)[:-KEEP]:
         durable.remove_checked(old)
+    for sums in folder.glob("*.safetensors.sha256"):  # of a state that the disk had no room for
+        if not sums.with_suffix("").exists():
+            sums.unlink()
     return path
 
 

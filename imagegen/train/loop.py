@@ -147,7 +147,10 @@ def train(
     def elapsed() -> float:
         return earlier + time.monotonic() - started
 
+    window: dict[str, list[Tensor]] = {}
+
     def save() -> None:
+        _means(window, step, settings.lr)  # what has broken down must not replace what works
         drawn = _drawn(average)
         checkpoint.save(
             model.state,
@@ -163,6 +166,7 @@ def train(
         registry.save_weights(model, family, plain, config, step)
 
     def sheet() -> Sheet:
+        _means(window, step, settings.lr)
         drawn = [picture for _, picture in draw(average, SHEET_SEEDS, sampling)]
         record = metadata.record(model.name, None, config.family, None, None, sampling, step=step)
         page = metadata.encode(grid.sheet(drawn), {**record, "seeds": list(SHEET_SEEDS)})
@@ -170,7 +174,6 @@ def train(
         return Sheet(step, drawn)
 
     clock = _Clock(plan, settings.steps is None, seconds(settings.budget), step, elapsed)
-    window: dict[str, list[Tensor]] = {}
     mark, since = time.monotonic(), step
     saved_at = -1  # a kill may have come between a state and its weights: save both again
     while True:
@@ -191,14 +194,8 @@ def train(
             now = time.monotonic()
             speed = (step - since) * settings.batch_size / (now - mark)
             mark, since = now, step
-            losses = {name: torch.stack(values).mean().item() for name, values in window.items()}
+            losses = _means(window, step, settings.lr)
             window.clear()
-            broken = [name for name, value in losses.items() if not math.isfinite(value)]
-            if broken:
-                raise UserError(
-                    f"training broke down at step {step}: {broken[0]} is not a number any more",
-                    f"try a lower rate: --set train.lr={settings.lr / 2:g} --name NAME",
-                )
             _log(model, step, elapsed(), speed, losses)
             remaining = None if total is None else (total - step) * settings.batch_size / speed
             yield Progress(step, total, speed, elapsed(), remaining, losses)
@@ -253,6 +250,22 @@ def _step(
         optimizer.step()
         logs |= {phase: loss.detach(), **scalars}
     return logs
+
+
+def _means(window: dict[str, list[Tensor]], step: int, rate: float) -> dict[str, float]:
+    """Return the mean of each logged scalar.
+
+    Raises:
+        UserError: if one is no longer a number.
+    """
+    means = {name: torch.stack(values).mean().item() for name, values in window.items()}
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"training broke down at step {step}: {name} is not a number any more",
+                f"try a lower rate: --set train.lr={rate / 2:g} --name NAME",
+            )
+    return means
 
 
 def _hash(seed: int, step: int, phase: str) -> int:

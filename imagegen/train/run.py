@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +62,10 @@ def prepare(name: str, config: Config, source: str, pictures: Pictures) -> regis
     if before.get("fingerprint") != data["fingerprint"]:
         differences.append(f"other pictures ({before.get('pictures')} then, {len(pictures)} now)")
     if differences:
-        raise UserError(
-            f"model '{name}' was trained otherwise: {'; '.join(differences)}",
-            "start a new one with --name NAME, or go on with the settings it has: "
-            f"imagegen train --resume {name}",
-        )
+        hint = "start a new one with --name NAME"
+        if before.get("fingerprint") == data["fingerprint"]:
+            hint += f", or go on with the settings it has: imagegen train --resume {name}"
+        raise UserError(f"model '{name}' was trained otherwise: {'; '.join(differences)}", hint)
     return model
 
 
@@ -104,31 +100,6 @@ def finished(model: registry.Model) -> Finished | None:
         if "finished" in record:
             return Finished(int(record["finished"]), str(record["reason"]))
     return None
-
-
-@contextmanager
-def locked(model: registry.Model) -> Iterator[None]:
-    """Hold a model's training for this process alone.
-
-    Raises:
-        UserError: if another process trains it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has other locks; there the user must take care
-        yield
-        return
-    with (model.state / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"model '{model.name}' is being trained by another process",
-                "wait for it, or choose another name: --name NAME",
-            ) from None
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def write_card(model: registry.Model, config: Config, step: int, seconds: float) -> None:

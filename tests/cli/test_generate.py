@@ -123,6 +123,25 @@ def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
     assert generator.wait() == 141
 
 
+def test_closed_streams_are_not_taken_for_files(trained: Path) -> None:
+    command = [sys.executable, "-m", "imagegen", "generate", "--seed", "1", "-o", "out"]
+    done = subprocess.run(["sh", "-c", '"$@" >&- 2>&- <&-', "sh", *command])
+    assert done.returncode == 0
+    assert list(files("out")) == ["smileys-1.png"]
+
+
+def test_a_picture_that_imagegen_did_not_make_is_kept(call: Call) -> None:
+    Image.new("L", (3, 3)).save("mine.png")
+    for flags in (["-o", "mine.png"], ["-o", "a", "--grid", "mine.png"]):
+        answer = call("generate", *flags, code=2)
+        assert "mine.png: exists, and is not of imagegen's making" in answer.err
+    call("generate", "--seed", 1, "-o", "ours.png")
+    call("generate", "--seed", 2, "-o", "ours.png")
+    record = metadata.read(Image.open("ours.png"))
+    assert record is not None
+    assert record["seed"] == 2
+
+
 def test_no_binary_to_a_terminal(trained: Path) -> None:
     parent, child = pty.openpty()
     done = subprocess.run(
@@ -163,7 +182,7 @@ def test_ffmpeg_reads_the_stream(run: Run) -> None:
         ("-o x.jpg", 2, "pictures are written as PNG"),
         ("-n 2", 2, "many pictures in one redirected file"),
         ("-o - --json", 2, "--json and -o - both want stdout"),
-        ("--grid x.gif -o a", 2, "sheets are written as PNG"),
+        ("--grid x.gif -o a", 2, "--grid x.gif: pictures are written as PNG"),
         ("-o /proc/nix", 1, "can't write to /proc/nix"),
         ("cat", 2, "was trained without text"),
         ("--nix", 2, "No such option: --nix"),

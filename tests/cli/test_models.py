@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imagegen import registry
 from tests.cli.conftest import Call
 from tests.conftest import Run
 
@@ -42,6 +43,14 @@ def test_cp_and_rm(call: Call, trained: Path) -> None:
     call("models", "rm", "other", "--yes")
     assert [p.name for p in trained.parent.iterdir()] == ["smileys"]
     call("models", "rm", "other", "--yes", code=4)
+
+
+def test_a_model_in_training_is_not_removed(call: Call, trained: Path) -> None:
+    with registry.locked(registry.find("smileys")):
+        answer = call("models", "rm", "smileys", "-y", code=1)
+    assert "is being trained by another process" in answer.err
+    call("models", "rm", "smileys", "smileys", "-y")
+    assert not trained.exists()
 
 
 def test_path(call: Call, trained: Path) -> None:

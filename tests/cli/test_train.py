@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def test_print_config_feeds_back(call: Call, pictures: Path) -> None:
         ("good --set family=gam", 2, "unknown family 'gam'; did you mean 'gan'?"),
         ("good --set data.size=33", 2, "33"),
         ("good --set device=tpu", 2, "device: 'tpu' is not there"),
+        ("good --set device=meta", 2, "device: 'meta' is not there"),
+        ("good --set train.betas=[0,2]", 2, "train.betas.1: should be less than 1, got 2"),
         ("good --budget soon", 2, "train.budget: should be a duration"),
         ("good --budget 1m --steps 3", 2, "--budget and --steps exclude each other"),
         ("good --name ../x", 2, "can't be the name of a model"),
@@ -86,6 +89,20 @@ def test_mistakes(
     assert not (home / "models").exists()
 
 
+def test_what_has_broken_down_is_not_saved(call: Call, pictures: Path, home: Path) -> None:
+    words = ["--set", "train.lr=1e30", "--set", "train.warmup=0", "--steps", 40]
+    answer = call("train", pictures, *SMALL, *words, code=1)
+    assert "training broke down at step" in answer.err
+    assert "try a lower rate" in answer.err
+    assert not list((home / "models/shapes").glob("*.safetensors"))
+
+
+def test_json_says_what_would_be_done(call: Call, pictures: Path) -> None:
+    lines = call("train", pictures, *SMALL, "--dry-run", "--json").out.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["data", "plan"]
+    assert json.loads(call("train", *SMALL, "--print-config", "--json").out)["data"]["size"] == 16
+
+
 def test_resume_takes_no_settings(call: Call, trained: Path) -> None:
     answer = call("train", "--resume", "smileys", "--seed", 1, code=2)
     assert "--seed has no effect with --resume" in answer.err
@@ -97,4 +114,4 @@ def test_a_home_that_cannot_be_written(
     Path("taken").write_text("")
     monkeypatch.setenv("IMAGEGEN_HOME", "taken")
     answer = call("train", pictures, "--steps", 1, *SMALL, code=1)
-    assert answer.err.splitlines()[-1].startswith("error: Not a directory: taken")
+    assert "error: Not a directory: taken" in answer.err

@@ -100,6 +100,15 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert f"going on from step {int(saved.stem)}".encode() in err
 
 
+def test_it_goes_on_when_nobody_listens(pictures: Path, home: Path) -> None:
+    training = start(command(pictures, "--steps", 60, "--name", "alone"), home)
+    assert training.stderr is not None
+    training.stderr.readline()
+    training.stderr.close()
+    assert training.wait(timeout=200) == 0
+    assert (home / "models" / "alone" / "model.safetensors").exists()
+
+
 def test_a_finished_model_is_left_alone(pictures: Path, home: Path, run: Run) -> None:
     words = command(pictures, "--steps", 4, "--name", "done")
     run(*words)
