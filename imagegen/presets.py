@@ -330,6 +330,12 @@ def check_section(section: type[S], name: str, layer: Layer) -> S:
     return _validated(section, layer.values.get(name, {}), (name,), layer)
 
 
+def filled(config: Config, **sections: Settings) -> Config:
+    """Return a config with a family's own sections (`model`, `sample`) complete."""
+    values = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    return config.model_copy(update=values)
+
+
 def _validated(model: type[S], values: Any, above: Keys, layer: Layer) -> S:
     try:
         # Strict JSON: whole numbers serve as floats and lists as tuples, but text is no number.

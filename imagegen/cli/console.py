@@ -55,10 +55,7 @@ def emit(text: str) -> None:
     Raises:
         ClosedPipeError: if nobody reads it any more.
     """
-    try:
-        _write(1, f"{text}\n".encode(errors="surrogateescape"))
-    except BrokenPipeError:
-        raise ClosedPipeError from None
+    write_all(1, f"{text}\n".encode(errors="surrogateescape"))
 
 
 def emit_json(record: Any) -> None:

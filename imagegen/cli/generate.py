@@ -94,8 +94,7 @@ def generate(
 
     sampling = preset_files.check_section(FAMILIES[config.family].Sampling, "sample", layer)
     if print_config:
-        full = config.model_copy(update={"sample": sampling.model_dump()})
-        emit(preset_files.dump(full, layer).rstrip())
+        emit(preset_files.dump(preset_files.filled(config, sample=sampling), layer).rstrip())
         return
     first = secrets.randbelow(2**32) if seed is None else seed
     if first + count - 1 > MAX_SEED:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from imagegen.cli import options
 from imagegen.errors import ExitCode, SettingsError, UserError
 
-Source = tuple[str, str | None, Callable[[], bytes]]
-"""What to call an input in messages, its output's name (None: ask the picture), its bytes."""
+
+class Source(NamedTuple):
+    """One input: what messages call it, what to name its output, how to read its bytes."""
+
+    title: str
+    name: str
+    read: Callable[[], bytes]
+    streamed: bool = False
+    """Has no name of its own: `name` is its place, and what the picture says goes before that."""
 
 
 def postprocess(
@@ -73,7 +81,7 @@ def postprocess(
         write = sink.choose(output, config.output.folder, single=single, as_json=as_json)
         while True:
             try:
-                title, name, read = next(sources)
+                source = next(sources)
             except StopIteration:
                 break
             except UserError as error:  # a stream that breaks off; what came before is fine
@@ -83,17 +91,19 @@ def postprocess(
                 console.complain(error.message, error.hint)
                 break
             try:
-                picture = open_picture(read())
+                picture = open_picture(source.read())
                 finished = chain(picture)
             except BadPictureError as error:
-                failed.append(title)
-                console.complain(f"{title}: {error}")
+                failed.append(source.title)
+                console.complain(f"{source.title}: {error}")
                 continue
             record = metadata.with_steps(picture, chain.records)
-            path = write(metadata.encode(finished, record, picture), name or _name(record, title))
+            path = write(metadata.encode(finished, record, picture), _name(source, record))
             done += 1
             if as_json:
-                console.emit_json({"input": title, "path": str(path), "steps": chain.records})
+                console.emit_json(
+                    {"input": source.title, "path": str(path), "steps": chain.records}
+                )
             elif path is not None:
                 console.emit(str(path))
     if not done and not failed:
@@ -129,9 +139,9 @@ def _sources(inputs: list[str], stack: ExitStack) -> Iterator[Source]:
                 console.say(f"skipped {text}/{problem}: {reason}")
             for entry in listing.entries:
                 name = str(PurePosixPath(entry.name).with_suffix(""))
-                found.append((f"{text}/{entry.name}", name, entry.read))
+                found.append(Source(f"{text}/{entry.name}", name, entry.read))
         elif path.is_file():
-            found.append((text, path.stem, path.read_bytes))
+            found.append(Source(text, path.stem, path.read_bytes))
         else:
             raise UserError(
                 f"no such file or folder: {text}", "give files, folders, or - for stdin"
@@ -148,16 +158,17 @@ def _with_stream(found: list[Source | None]) -> Iterator[Source]:
             yield source
             continue
         for number, data in enumerate(split(sys.stdin.buffer), start=1):
-            yield f"stdin, picture {number}", None, lambda data=data: data  # type: ignore[misc]
+            read = partial(bytes, data)
+            yield Source(f"stdin, picture {number}", f"{number:04d}", read, streamed=True)
 
 
-def _name(record: dict[str, object], title: str) -> str:
-    """Name a picture of a stream by what it says of itself, or by its place."""
+def _name(source: Source, record: dict[str, object]) -> str:
+    """Name a finished picture: one of a stream by what it says of itself, if it says that."""
     from imagegen.registry import name_from
 
-    if "seed" in record and "model" in record:
+    if source.streamed and "seed" in record and "model" in record:
         return name_from(f"{record['model']}-{record['seed']}")
-    return f"{int(title.rsplit(' ', 1)[1]):04d}"
+    return source.name
 
 
 def _refuse_to_overwrite(output: str | None, inputs: list[str]) -> None:

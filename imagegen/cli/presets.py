@@ -54,11 +54,10 @@ def show(
     config = presets.check(layer)
     build_chain(config.postprocess)
     kind = FAMILIES[config.family]
-    full = config.model_copy(
-        update={
-            "model": presets.check_section(kind.Model, "model", layer).model_dump(mode="json"),
-            "sample": presets.check_section(kind.Sampling, "sample", layer).model_dump(mode="json"),
-        }
+    full = presets.filled(
+        config,
+        model=presets.check_section(kind.Model, "model", layer),
+        sample=presets.check_section(kind.Sampling, "sample", layer),
     )
     if as_json:
         emit_json(full.model_dump(mode="json"))

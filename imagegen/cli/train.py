@@ -107,12 +107,7 @@ def train(
     kind = FAMILIES[config.family]
     network = preset_files.check_section(kind.Model, "model", layer)
     sampling = preset_files.check_section(kind.Sampling, "sample", layer)
-    config = config.model_copy(
-        update={
-            "model": network.model_dump(mode="json"),
-            "sample": sampling.model_dump(mode="json"),
-        }
-    )
+    config = preset_files.filled(config, model=network, sample=sampling)
     talk = _Talk(as_json)
     if print_config:
         if as_json:
