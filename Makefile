@@ -9,9 +9,10 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO := demo
 DEMO_BUDGET ?= 6m
+SETS ?= ../shared/data
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-evidence test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,8 +51,13 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-bench: install  ## How much of the machine's convolution rate training reaches
+bench: bench-train bench-evidence  ## All benchmarks: their tables are in tests/bench/RESULTS.md
+
+bench-train: install  ## How much of the machine's convolution rate training reaches
 	$(BIN)/python -m tests.bench.train_rate
+
+bench-evidence: install  ## Known answers for all that evaluate measures; SETS=folder of the sets
+	$(BIN)/python -m tests.bench.evidence $(SETS)
 
 test-slow: install  ## The tests that take minutes
 	$(BIN)/pytest -m slow

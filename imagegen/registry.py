@@ -5,6 +5,8 @@ $IMAGEGEN_HOME/models/NAME/
     model.safetensors   averaged weights; the config again in its header; .sha256 beside it
     card.md             what it is, for people
     data.json           what it was trained on
+    index.safetensors   what tells a copy of a training picture, without the pictures
+    evaluation.json     what `imagegen evaluate` measured
     metrics.jsonl       the curves
     samples/            sheets of the same seeds while it learned
     state/              what training needs to go on
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 
 SEE = "imagegen models ls"
 WEIGHTS = "model.safetensors"
-_EXPORTED = ("config.yaml", "card.md", "data.json", "metrics.jsonl", WEIGHTS, f"{WEIGHTS}.sha256")
+INDEX = "index.safetensors"
+EVALUATION = "evaluation.json"
+_CHECKED = (WEIGHTS, f"{WEIGHTS}.sha256", INDEX, f"{INDEX}.sha256")
+_EXPORTED = ("config.yaml", "card.md", "data.json", "metrics.jsonl", EVALUATION, *_CHECKED)
 _MAX_MEMBER = 8 << 30  # bytes of one file in an imported archive
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
@@ -82,6 +87,11 @@ class Model:
         return self.path / WEIGHTS
 
     @property
+    def index(self) -> Path:
+        """The file that `imagegen.evaluate.copies` reads; older models have none."""
+        return self.path / INDEX
+
+    @property
     def state(self) -> Path:
         """The folder of what training needs to go on."""
         return self.path / "state"
@@ -100,7 +110,11 @@ class Model:
         path = self.path / "config.yaml"
         if not path.is_file():
             raise UserError(f"model {self.name} is incomplete: {path} is missing", SEE)
-        return presets.load(path)
+        layer = presets.load(path)
+        data = layer.values.get("data")
+        if isinstance(data, dict):
+            data.setdefault("held_out", 0)  # trained before there was such a setting
+        return layer
 
     def header(self) -> dict[str, Any]:
         """Return what the weights file says of itself, without reading the weights.
@@ -220,9 +234,22 @@ def load(model: Model) -> tuple[Family, str]:
 
 def data(model: Model) -> dict[str, Any]:
     """Return what is known of the pictures a model was trained on; empty if nothing is."""
+    return _object(model.path / "data.json")
+
+
+def evaluation(model: Model) -> dict[str, Any]:
+    """Return what was measured of a model; empty if nothing was, or it can't be read.
+
+    Its `weights` are the sha256 of those that were measured; they may have changed since.
+    """
+    return _object(model.path / EVALUATION)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object; empty if it is not there or holds something else."""
     try:
-        values = json.loads((model.path / "data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -339,6 +366,8 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
         try:
             presets.check(model.settings())
             load(model)
+            if model.index.exists():
+                durable.read_checked(model.index)
         except UserError as error:
             reason = error.message.replace(f"{folder}/", "").replace(f"model {folder.name}: ", "")
             raise UserError(f"{origin}: {reason}", hint) from None

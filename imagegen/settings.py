@@ -56,6 +56,8 @@ class DataSettings(Settings):
     """What transparent pictures are laid on when the model has no alpha channel."""
     fit: Literal["crop", "pad"] = "crop"
     """Make a picture square by cropping its centre, or by padding it with the background."""
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of the pictures kept out of training, so that there is something to measure it with."""
     mirror: bool = False
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from imagegen import __version__
-from imagegen.cli import generate, models, ops, postprocess, presets, train
+from imagegen.cli import evaluate, generate, models, ops, postprocess, presets, report, train
 from imagegen.cli.console import ClosedPipeError, complain, open_standard_streams
 from imagegen.errors import ExitCode, UserError
 
@@ -63,6 +63,8 @@ def imagegen(
 app.command(rich_help_panel="Make pictures")(train.train)
 app.command(rich_help_panel="Make pictures")(generate.generate)
 app.command(rich_help_panel="Make pictures")(postprocess.postprocess)
+app.command(rich_help_panel="Evidence")(evaluate.evaluate)
+app.command(rich_help_panel="Evidence")(report.report)
 app.add_typer(models.app, name="models", rich_help_panel="Look around")
 app.add_typer(presets.app, name="presets", rich_help_panel="Look around")
 app.command(rich_help_panel="Look around")(ops.ops)

@@ -6,11 +6,17 @@ import json
 import os
 import stat
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+PLAIN_EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal to animate."""
 
 
 class ClosedPipeError(Exception):
@@ -33,6 +39,40 @@ def console() -> Console:
     return Console(
         stderr=True, highlight=False, soft_wrap=True, force_interactive=sys.stderr.isatty()
     )
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far something is: a bar on a terminal, a plain line now and then elsewhere.
+
+    Args:
+        quiet: show nothing.
+
+    Yields:
+        What to call with the name of the stage, and how much of how much is done.
+    """
+    last = time.monotonic()
+
+    def line(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        if not quiet and time.monotonic() - last >= PLAIN_EVERY:
+            last = time.monotonic()
+            say(f"{stage}: {done} of {total}")
+
+    if quiet or not is_terminal(2):
+        yield line
+        return
+    from rich.progress import Progress, TaskID
+
+    with Progress(console=console(), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def bar(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield bar
 
 
 def say(text: str) -> None:

@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from imagegen.cli import options
-from imagegen.errors import SettingsError
+from imagegen.errors import SettingsError, UserError
 
 MAX_SEED = 2**63 - 1
+MOST_REJECTED = 9
+"""Copies left out for each picture wanted before there is no point in going on."""
 
 
 def generate(
@@ -43,6 +45,12 @@ def generate(
     grid: Annotated[
         Path | None, typer.Option("--grid", metavar="FILE.png", help="Also one sheet of all.")
     ] = None,
+    reject_copies: Annotated[
+        bool,
+        typer.Option(
+            "--reject-copies", help="Leave out copies of training pictures; later seeds step in."
+        ),
+    ] = False,
     sets: options.Sets = None,
     presets: options.Presets = None,
     as_json: options.AsJson = False,
@@ -58,6 +66,7 @@ def generate(
 
         imagegen generate --seed 42 -n 16 --grid sheet.png
         imagegen generate -m smileys --label 3d --set sample.truncation=0.7 -o out
+        imagegen generate -n 100 --reject-copies -o out
         imagegen generate -n 24 | ffmpeg -f image2pipe -i - out.gif
     """
     from imagegen import durable, registry
@@ -100,7 +109,9 @@ def generate(
     if first + count - 1 > MAX_SEED:
         raise SettingsError(f"--seed {first} with -n {count} goes beyond {MAX_SEED}", "take less")
 
+    from imagegen.data.store import from_images
     from imagegen.device import pick_device
+    from imagegen.evaluate import copies
     from imagegen.sample.draw import BATCH, draw, label_index
 
     family, weights = registry.load(found)
@@ -108,14 +119,31 @@ def generate(
         label_index(family, label)
     if grid is not None:
         sink.check_file(grid, "--grid")
+    index = copies.of(found) if reject_copies else None
     write = sink.choose(output, config.output.folder, single=count == 1, as_json=as_json)
     family = family.to(pick_device(config.device))
 
     kept = []
+    rejected: list[int] = []
+    made, upcoming = 0, first
     held = math.ceil(batch_size / BATCH) * BATCH
-    for start in range(first, first + count, held):
-        seeds = range(start, min(start + held, first + count))
-        for one, drawn in list(draw(family, seeds, sampling, label)):
+    while made < count:
+        seeds = range(upcoming, upcoming + min(held, count - made))
+        upcoming = seeds.stop
+        batch = list(draw(family, seeds, sampling, label))
+        if index is not None:
+            arrays = from_images([drawn for _, drawn in batch], family.shape[0])
+            copied = index.copies(index.nearest(arrays)[0])
+            rejected += [one for one, copy in zip(seeds, copied, strict=True) if copy]
+            if len(rejected) > MOST_REJECTED * count + BATCH:
+                raise UserError(
+                    f"model {found.name} draws little but copies: {len(rejected)} of "
+                    f"{upcoming - first} pictures, and {made} that are not",
+                    f"see how it stands: imagegen evaluate {found.name}",
+                )
+        batch = [(one, drawn) for one, drawn in batch if one not in rejected]
+        made += len(batch)
+        for one, drawn in batch:
             record = metadata.record(found.name, weights, config.family, one, label, sampling)
             picture = drawn
             if len(chain):
@@ -132,6 +160,11 @@ def generate(
                 kept.append(picture)
     if grid is not None:
         record = metadata.record(found.name, weights, config.family, None, label, sampling)
-        record["seeds"] = [first, first + count - 1]
+        record["seeds"] = [first, upcoming - 1]
+        if rejected:
+            record["rejected"] = rejected
         durable.write(grid, metadata.encode(sheets.sheet(kept), record))
         say(f"sheet: {grid}")
+    if rejected:
+        names = ", ".join(map(str, rejected[:8])) + (", ..." if rejected[8:] else "")
+        say(f"{len(rejected)} copies of training pictures left out: seed {names}")

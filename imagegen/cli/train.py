@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,9 +18,6 @@ from imagegen.errors import ExitCode, SettingsError
 if TYPE_CHECKING:
     from imagegen.data.store import Pictures
     from imagegen.train.loop import Event
-
-PLAIN_EVERY = 10.0
-"""Seconds between two lines of progress where there is no terminal to animate."""
 
 
 def train(
@@ -70,6 +68,7 @@ def train(
     from imagegen import presets as preset_files
     from imagegen import registry
     from imagegen.cli.console import emit, emit_json
+    from imagegen.cli.console import progress as show_progress
 
     layer = preset_files.Layer()
     if resume is not None:
@@ -126,8 +125,8 @@ def train(
             raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")
         data = str(registry.data(model).get("source", ""))
     name = registry.check_name(name or _name_of(data))
-    with talk.reading() as report:
-        pictures = load_pictures(data, config.data, report)
+    with show_progress(as_json) as report:
+        pictures = load_pictures(data, config.data, partial(report, "reading pictures"))
     talk.describe(name, data, pictures)
     family = loop.build(kind, network, config, pictures)
     if dry_run:
@@ -140,13 +139,15 @@ def train(
         talk.event("plan", family=config.family, parameters=parameters, length=length)
         return
 
-    model = run.prepare(name, config, _absolute(data), pictures)
+    model, training = run.prepare(name, config, _absolute(data), pictures)
+    if held := len(pictures) - len(training):
+        talk.say(f"  {held} of {len(pictures)} pictures held out of training, to measure with")
     with registry.locked(model), _stop_on_signals() as stopped:
         if (end := run.finished(model)) is not None:
             talk.say(f"{name} is finished: {end.reason} at step {end.step}")
             talk.event("ended", step=end.step, complete=True, reason=end.reason)
         else:
-            events = loop.train(model, family, sampling, pictures, config, stopped.is_set, started)
+            events = loop.train(model, family, sampling, training, config, stopped.is_set, started)
             with talk.progress():
                 for event in events:
                     talk.show(event)
@@ -209,7 +210,7 @@ class _Talk:
         self.live: Any = None
         self.sheet: Any = ""
         self.line = ""
-        self.last = 0.0
+        self.last, self.plain_every = 0.0, console.PLAIN_EVERY
         self.complete = False
 
     def say(self, text: str) -> None:
@@ -225,18 +226,6 @@ class _Talk:
 
         if self.as_json:
             console.emit_json({"event": kind, **values})
-
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[int, int], None] | None]:
-        """Show how far reading the pictures is."""
-        if not self.animated:
-            yield None
-            return
-        from rich.progress import Progress
-
-        with Progress(console=self.console, transient=True) as progress:
-            task = progress.add_task("reading pictures", total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
 
     def describe(self, name: str, source: str, pictures: Pictures) -> None:
         count, channels, height, width = pictures.images.shape
@@ -331,7 +320,7 @@ class _Talk:
         )
         if self.live is not None:
             self.bar.update(self.task, description=text, completed=event.step, total=event.total)
-        elif not self.as_json and time.monotonic() - self.last >= PLAIN_EVERY:
+        elif not self.as_json and time.monotonic() - self.last >= self.plain_every:
             self.last = time.monotonic()
             self.say(text)
 

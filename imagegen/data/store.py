@@ -7,18 +7,19 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageColor
+from PIL import Image, ImageColor
 
 from imagegen.data.decode import Picture, decode
 from imagegen.data.scan import Entry, Problem, scan
 from imagegen.errors import UserError
-from imagegen.images.reading import BadPictureError, pillow_warnings
+from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
 from imagegen.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Pictures:
         names: each picture's path inside the source, sorted.
         skipped: (name, reason) of every file that could not be used, sorted.
         notes: what the user may want to know, one short sentence each.
+        digests: uint8 (N, 8), the first bytes of each picture's sha256.
         fingerprint: sha256 of pixels and labels; file names and their order do not matter.
     """
 
@@ -50,10 +52,28 @@ class Pictures:
     names: tuple[str, ...]
     skipped: tuple[Problem, ...]
     notes: tuple[str, ...]
+    digests: Images
     fingerprint: str
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def part(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
+        """Return some of the pictures; the rest, such as the fingerprint, is that of all."""
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            names=tuple(name for name, wanted in zip(self.names, chosen, strict=True) if wanted),
+            digests=self.digests[chosen],
+        )
+
+    def label_counts(self) -> dict[str, int]:
+        """Return how many pictures each label has; empty for a set without labels."""
+        if self.labels is None:
+            return {}
+        counts = np.bincount(self.labels, minlength=len(self.label_names))
+        return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def batch(
         self, seed: int, step: int, batch_size: int, mirror: bool = False
@@ -108,7 +128,7 @@ def load_pictures(
         [_in_channels(one.pixels, channels, background) for one in pictures]
     )
     labels = [entry.label if found.labels else "" for entry in entries]
-    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    digests = [hashlib.sha256(image).digest() for image in images]
     return Pictures(
         images=images,
         labels=np.array([found.labels.index(one) for one in labels]) if found.labels else None,
@@ -116,8 +136,52 @@ def load_pictures(
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
         notes=(*found.notes, *_notes(pictures, channels, settings, digests, skipped)),
+        digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels),
     )
+
+
+def from_images(images: Sequence[Image.Image], channels: int) -> Images:
+    """Turn pictures of one size into arrays as training sees them: uint8 (N, C, H, W).
+
+    Args:
+        images: as files hold them, so with colours that are not multiplied by alpha.
+        channels: 1, 3 or 4.
+    """
+    mode = {1: "L", 3: "RGB", 4: "RGBa"}[channels]
+    arrays = [
+        np.asarray(one.convert("RGBA").convert("RGBa") if channels == 4 else one.convert(mode))
+        for one in images
+    ]
+    return np.ascontiguousarray(
+        np.stack(arrays).reshape(len(arrays), *arrays[0].shape[:2], channels).transpose(0, 3, 1, 2)
+    )
+
+
+def in_channels(images: Images, channels: int) -> Images:
+    """Turn pictures, (N, C, H, W), into ones of more channels; these look the same."""
+    if images.shape[1] == 1 and channels > 1:
+        images = np.repeat(images, 3, axis=1)
+    if images.shape[1] == 3 and channels == 4:
+        images = np.concatenate([images, np.full_like(images[:, :1], 255)], axis=1)
+    return images
+
+
+def typical_side(source: str) -> int:
+    """Return the median of the shorter sides of a few dozen pictures of a source, in pixels.
+
+    Raises:
+        UserError: as `load_pictures`.
+    """
+    sides = []
+    with scan(source) as found, pillow_warnings():
+        entries = sorted(found.entries, key=lambda entry: entry.position)
+        for entry in entries[:: max(1, len(entries) // 48)]:
+            with suppress(BadPictureError):
+                sides.append(min(open_picture(entry.read()).size))
+    if not sides:
+        raise UserError(f"no picture in {source} can be read", "see what the files are")
+    return sorted(sides)[len(sides) // 2]
 
 
 def _decode_all(

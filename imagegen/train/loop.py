@@ -18,11 +18,12 @@ from imagegen import durable, registry
 from imagegen.data.store import Pictures, to_tensor
 from imagegen.device import pick_device
 from imagegen.errors import UserError
+from imagegen.evaluate import card
 from imagegen.family import Batch, Condition, Family
 from imagegen.images import grid, metadata
 from imagegen.sample.draw import draw
 from imagegen.settings import Config, Settings, seconds
-from imagegen.train import checkpoint, run
+from imagegen.train import checkpoint
 from imagegen.train.plan import Plan, half_cosine
 
 LOG_EVERY = 20
@@ -210,7 +211,7 @@ def train(
         save()
     if step:
         yield sheet()
-    run.write_card(model, config, step, elapsed())
+    durable.write(model.path / "card.md", card.text(model).encode())
     reason = "stopped"
     if complete:
         reason = "all steps done" if settings.steps is not None else "budget used"

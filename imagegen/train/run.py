@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from imagegen import durable, presets, registry
+from imagegen.data.split import held_out
 from imagegen.data.store import Pictures
 from imagegen.errors import UserError
+from imagegen.evaluate import copies
 from imagegen.settings import Config
 
 FREE = {"train": {"checkpoint_every", "sample_every"}}
@@ -26,32 +26,43 @@ class Finished:
     reason: str
 
 
-def prepare(name: str, config: Config, source: str, pictures: Pictures) -> registry.Model:
-    """Return the folder of a new training, or of the same training begun before.
+def prepare(
+    name: str, config: Config, source: str, pictures: Pictures
+) -> tuple[registry.Model, Pictures]:
+    """Return the folder of a new training, or of the same training begun before, and its pictures.
+
+    Some pictures are held out of a new training. What they are is kept in the index of the others.
 
     Args:
         name: of the model.
         config: with every setting filled in.
         source: where the pictures came from, as a later command can name it.
-        pictures: what it is trained on.
+        pictures: all there are.
 
     Raises:
         UserError: if the name belongs to another training; says what differs.
+
+    Returns:
+        The model, and the pictures to train on.
     """
     model = registry.Model(registry.models_folder() / registry.check_name(name))
     data = {
         "source": source,
         "fingerprint": pictures.fingerprint,
         "pictures": len(pictures),
-        "labels": _label_counts(pictures),
+        "labels": pictures.label_counts(),
         "skipped": [list(pair) for pair in pictures.skipped],
     }
     if not (model.path / "config.yaml").exists():
         model.state.mkdir(parents=True, exist_ok=True)
         model.samples.mkdir(exist_ok=True)
+        held = held_out(pictures, config.data.held_out)
+        data["held_out"] = int(held.sum())
+        training = pictures.part(~held)
+        copies.build(training, pictures.part(held)).save(model.index)
         durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())
         durable.write(model.path / "config.yaml", presets.dump(config).encode())
-        return model
+        return model, training
     if not model.state.is_dir():
         raise UserError(
             f"model '{name}' exists already, without what training needs to go on",
@@ -66,14 +77,9 @@ def prepare(name: str, config: Config, source: str, pictures: Pictures) -> regis
         if before.get("fingerprint") == data["fingerprint"]:
             hint += f", or go on with the settings it has: imagegen train --resume {name}"
         raise UserError(f"model '{name}' was trained otherwise: {'; '.join(differences)}", hint)
-    return model
-
-
-def _label_counts(pictures: Pictures) -> dict[str, int]:
-    if pictures.labels is None:
-        return {}
-    counts = np.bincount(pictures.labels, minlength=len(pictures.label_names))
-    return dict(zip(pictures.label_names, counts.tolist(), strict=True))
+    if not model.index.exists():  # begun before pictures were held out
+        return model, pictures
+    return model, pictures.part(~copies.load(model.index).held(pictures))
 
 
 def _differences(old: Config, new: Config) -> list[str]:
@@ -100,27 +106,3 @@ def finished(model: registry.Model) -> Finished | None:
         if "finished" in record:
             return Finished(int(record["finished"]), str(record["reason"]))
     return None
-
-
-def write_card(model: registry.Model, config: Config, step: int, seconds: float) -> None:
-    """Write card.md: what the model is, for people."""
-    data = registry.data(model)
-    labels = data.get("labels", {})
-    known = ", ".join(f"{label} ({count})" for label, count in labels.items()) or "none"
-    text = f"""# {model.name}
-
-A `{config.family}` model made by imagegen, drawing {config.data.size} x {config.data.size} pixels.
-
-* Trained on {data.get("pictures")} pictures from `{data.get("source")}`
-  (fingerprint {str(data.get("fingerprint"))[:16]}).
-* Labels: {known}.
-* {step:,} steps of {config.train.batch_size} pictures in {seconds / 60:.1f} minutes,
-  seed {config.train.seed}.
-
-Draw with it:
-
-    imagegen generate -m {model.name} --seed 42 -n 16
-
-It learned from these pictures alone. Look for copies of them before you share what it draws.
-"""
-    durable.write(model.path / "card.md", text.encode())

@@ -119,11 +119,11 @@ def main() -> None:
             rates[name].append(counts[name] * 2 * penalty_every / (time.perf_counter() - start))
     ratios = [a / b for a, b in zip(rates["training"], rates["plain 3x3"], strict=True)]
     for name, values in rates.items():
-        print(  # noqa: T201
+        print(
             f"{name:>10}: {counts[name] / 1e9:6.2f} G multiply-adds a step, "
             f"{statistics.median(values) / 1e9:5.1f} G/s"
         )
-    print(  # noqa: T201
+    print(
         f"training reaches {statistics.median(ratios):.2f} of the plain convolutions' rate "
         f"(rounds: {min(ratios):.2f} to {max(ratios):.2f}; {options.size} px, "
         f"batch {options.batch_size}, {options.threads} threads)"

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Call
 from tests.conftest import Run
 
-HELPS = ["", "train", "generate", "postprocess", "models", "models ls", "presets", "ops"]
+HELPS = ["", "train", "generate", "postprocess", "report", "models", "models ls", "presets", "ops"]
 WITHOUT_TORCH = [
     *(f"{words} --help" for words in HELPS),
     "--version",

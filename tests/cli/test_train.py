@@ -94,7 +94,7 @@ def test_what_has_broken_down_is_not_saved(call: Call, pictures: Path, home: Pat
     answer = call("train", pictures, *SMALL, *words, code=1)
     assert "training broke down at step" in answer.err
     assert "try a lower rate" in answer.err
-    assert not list((home / "models/shapes").glob("*.safetensors"))
+    assert not list((home / "models/shapes").glob("model.safetensors"))
 
 
 def test_json_says_what_would_be_done(call: Call, pictures: Path) -> None:

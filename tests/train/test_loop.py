@@ -152,7 +152,8 @@ def test_what_training_leaves_behind(pictures: Path, home: Path, run: Run) -> No
     run(*command(pictures, "--steps", 8))
     folder = home / "models" / "shapes"
     assert {p.name for p in folder.iterdir()} == {
-        "card.md", "config.yaml", "data.json", "metrics.jsonl", "model.safetensors",
+        "card.md", "config.yaml", "data.json", "index.safetensors",
+        "index.safetensors.sha256", "metrics.jsonl", "model.safetensors",
         "model.safetensors.sha256", "samples", "state",
     }  # fmt: skip
     sheets = sorted(p.name for p in (folder / "samples").iterdir())

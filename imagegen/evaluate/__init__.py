@@ -1,0 +1,1 @@
+"""Evidence: how good, how varied and how original pictures are."""

@@ -1,0 +1,132 @@
+"""A model's card: what it is, for people, in a page of Markdown."""
+
+from __future__ import annotations
+
+from imagegen import registry
+from imagegen.evaluate import facts
+from imagegen.evaluate.facts import Evaluation, Facts
+
+
+def text(model: registry.Model) -> str:
+    """Return a model's card, made from the files in its folder alone. torch is not needed.
+
+    Raises:
+        UserError: if the model has no weights yet, or they or its settings are damaged.
+    """
+    known = facts.gather(model)
+    config = known.config
+    took = "" if known.seconds is None else f" in {facts.duration(known.seconds)}"
+    parts = [
+        f"# {_plain(known.name)}",
+        f"A `{config.family}` model made by imagegen. It draws pictures of {facts.kind(known)}.",
+        facts.verdict(known) if known.state == "current" else "",
+        "## Training",
+        _items(
+            *_data(known),
+            f"{known.step:,} steps of {config.train.batch_size} pictures{took}, "
+            f"seed {config.train.seed}",
+            f"weights of {known.trained}, sha256 `{known.weights}`",
+        ),
+        "## Evidence",
+        _evidence(known),
+        "## Use",
+        f"    imagegen generate -m {known.name} --seed 42 -n 16\n    imagegen report {known.name}",
+        _items(*facts.uses()),
+        "## Limits",
+        _items(*facts.limits(known)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _data(known: Facts) -> list[str]:
+    data = known.data
+    count = "an unknown number of" if data.pictures is None else f"{data.pictures:,}"
+    held = f", {data.held_out:,} of them held out to measure with" if data.held_out else ""
+    labels = ", ".join(f"{_plain(label)} ({count:,})" for label, count in data.labels.items())
+    lines = [
+        f"{count} pictures from {_code(data.source or 'an unknown place')}{held}",
+        f"labels: {labels or 'none'}",
+    ]
+    if data.skipped:
+        files = "file" if len(data.skipped) == 1 else "files"
+        lines.append(f"{len(data.skipped):,} {files} skipped")
+    if data.fingerprint:
+        lines.append(f"fingerprint of the pictures `{data.fingerprint[:16]}`")
+    return lines
+
+
+def _evidence(known: Facts) -> str:
+    measured = known.evaluation
+    if measured is None or known.state != "current":
+        was = "Measured with older weights" if known.state == "stale" else "Not measured yet"
+        return f"{was}. Measure it: `imagegen evaluate {known.name}`"
+    rows = [
+        ("kernel distance (KID), lower is better", *_kid(measured)),
+        *_shares(measured),
+        (
+            "copies of training pictures",
+            facts.percent(measured.copies),
+            facts.percent(measured.copies_among_real),
+        ),
+    ]
+    if measured.fidelity:
+        asked, real = measured.fidelity.generated, measured.fidelity.held_out
+        rows.append(("right label", facts.percent(asked), facts.percent(real)))
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    sizes = measured.equal_sizes
+    equal = f" Precision to Vendi: {sizes.n:,} of each." if sizes and sizes.n else ""
+    features = _plain(measured.features) if measured.features else "unknown features"
+    warnings = [f"**{_plain(warning)}**" for warning in measured.warnings]
+    return "\n\n".join(
+        [
+            f"| | generated | real, held out |\n|---|---|---|\n{table}",
+            f"In {features}; not to be compared with published numbers.{equal}",
+            *([_items(*warnings)] if warnings else []),
+        ]
+    )
+
+
+def _kid(measured: Evaluation) -> tuple[str, str]:
+    return (
+        _with_interval(measured.kid, measured.kid_interval),
+        _with_interval(measured.floor, measured.floor_interval),
+    )
+
+
+def _with_interval(value: float | None, interval: facts.Interval | None) -> str:
+    shown = facts.number(value)
+    return f"{shown} ({' to '.join(map(facts.number, interval))})" if interval else shown
+
+
+def _shares(measured: Evaluation) -> list[tuple[str, str, str]]:
+    if measured.equal_sizes is None:
+        return []
+    ours, real = measured.equal_sizes.generated, measured.equal_sizes.real
+    return [
+        (name, facts.number(getattr(ours, key)), facts.number(getattr(real, key)))
+        for name, key in (
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("coverage", "coverage"),
+            ("different pictures (Vendi)", "vendi"),
+        )
+    ]
+
+
+def _items(*lines: str) -> str:
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def _plain(words: str) -> str:
+    """Return somebody's words so that Markdown shows them as they are, in one line."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>#|" else c for c in " ".join(words.split()))
+
+
+def _code(words: str) -> str:
+    """Return somebody's words as code, whatever backticks they hold."""
+    words = " ".join(words.split())
+    fence = "`"
+    while fence in words:
+        fence += "`"
+    room = " " if words.startswith("`") or words.endswith("`") else ""
+    return f"{fence}{room}{words}{room}{fence}"

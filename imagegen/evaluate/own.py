@@ -1,0 +1,106 @@
+"""Features of a small network that learns them from the real pictures themselves.
+
+For pictures that are far from photographs, such as digits or scans, and where EfficientNet's
+weights are not installed. The network learns to recognise a picture again after it was changed
+(SimCLR: Chen et al. 2020, arXiv 2002.05709). Changes are those of colour, place and hiding a part;
+neither noise nor blur is among them, so that it stays able to see those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from imagegen.data.store import Images, batch_indices, to_tensor
+from imagegen.nn.augment import CHANGES, augment
+from imagegen.nn.blocks import Residual, conv3, halve, leaky
+
+WIDTHS = {64: 8, 32: 16, 16: 32, 8: 64, 4: 96}
+"""Channels of the grids of so many cells a side. Their means are the features, whitened: rectified
+channels go up and down together, and a few of them would drown all others."""
+FEATURES = 64
+"""Directions kept, at most: few enough that a few hundred pictures fill them."""
+SIDE = 32
+"""Pictures are seen at this many pixels a side, or at twice as many if they are large."""
+STEPS, BATCH, RATE, TEMPERATURE = 300, 64, 1e-3, 0.2
+
+
+class Network(nn.Module):
+    """Pictures in, whitened features out."""
+
+    def __init__(self, channels: int, side: int, count: int) -> None:
+        """Build the network for `count` pictures of `side` pixels."""
+        super().__init__()
+        self.side = SIDE if side <= SIDE * 3 // 2 else 2 * SIDE
+        widths = [width for grid, width in WIDTHS.items() if grid <= self.side]
+        self.first = conv3(channels, widths[0])
+        self.blocks = nn.ModuleList(Residual(width) for width in widths)
+        self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
+        width = sum(widths)
+        self.head = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, 64))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("whitening", torch.zeros(width, max(2, min(FEATURES, count // 4))))
+        self.mean: Tensor
+        self.whitening: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) in [-1, 1] to (N, D), on the real set of about unit variance."""
+        whitened: Tensor = (self.grids(x) - self.mean) @ self.whitening
+        return whitened
+
+    def grids(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the mean of each channel on each grid, (N, F)."""
+        if x.shape[2] != self.side:
+            x = F.interpolate(x, size=(self.side, self.side), mode="bilinear", antialias=True)
+        x = self.blocks[0](self.first(x))
+        means = [leaky(x).mean((2, 3))]
+        for block, change in zip(self.blocks[1:], self.between, strict=True):
+            x = block(change(halve(x)))
+            means.append(leaky(x).mean((2, 3)))
+        return torch.cat(means, dim=1)
+
+
+def train(images: Images, report: Callable[[int, int], None] | None = None) -> Network:
+    """Train on the real pictures, uint8 (N, C, H, W); the same pictures give the same network."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(images.shape[1], images.shape[2], len(images))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
+    for step in range(STEPS):
+        batch = to_tensor(images[batch_indices(len(images), 0, step, BATCH)])
+        views = torch.cat([augment(batch, CHANGES, generator) for _ in range(2)])
+        loss = _contrast(network.head(network.grids(views)))
+        optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 20) * (1 - step / STEPS)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if report is not None:
+            report(step + 1, STEPS)
+    network.eval().requires_grad_(False)
+    _whiten(network, images)
+    return network
+
+
+def _whiten(network: Network, images: Images) -> None:
+    """Fit the whitening to the directions in which the real pictures differ most."""
+    starts = range(0, len(images), 256)
+    means = torch.cat([network.grids(to_tensor(images[i : i + 256])) for i in starts]).double()
+    values, directions = torch.linalg.eigh(means.T.cov())
+    kept = slice(-network.whitening.shape[1], None)
+    scale = (values[kept] + 1e-3 * values[kept].mean()).clamp_min(1e-12).rsqrt()
+    network.mean.copy_(means.mean(0))
+    network.whitening.copy_(directions[:, kept] * scale)
+
+
+def _contrast(x: Tensor) -> Tensor:
+    """Return how badly each of (2 N, D) finds its twin, N rows away, among all others."""
+    x = F.normalize(x, dim=1)
+    likeness = (x @ x.T / TEMPERATURE).fill_diagonal_(-1e9)
+    twins = torch.arange(len(x)).roll(len(x) // 2)
+    return F.cross_entropy(likeness, twins)

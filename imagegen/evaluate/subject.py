@@ -1,0 +1,269 @@
+"""What is evaluated: a model, or a folder of pictures from anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from imagegen import durable, presets, registry
+from imagegen.data.split import held_out
+from imagegen.data.store import (
+    Indices,
+    Pictures,
+    in_channels,
+    load_pictures,
+    to_tensor,
+    typical_side,
+)
+from imagegen.device import pick_device
+from imagegen.errors import SettingsError, UserError
+from imagegen.evaluate import card, copies, features, metrics
+from imagegen.evaluate.drawn import sample
+from imagegen.evaluate.features import Extractor, Kind, Report
+from imagegen.evaluate.measure import (
+    Evaluation,
+    Generated,
+    Record,
+    Reference,
+    at_most,
+    measure,
+    split_for,
+)
+from imagegen.families import FAMILIES
+from imagegen.images.grid import TILE
+from imagegen.sample.draw import to_pictures
+from imagegen.settings import DataSettings
+
+LARGEST = 256
+"""Pixels a side at which pictures from anywhere are compared, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Pictures that were evaluated, and all that was used for it."""
+
+    name: str
+    generated: Generated
+    reference: Reference
+    extractor: Extractor
+    evaluation: Evaluation
+    model: registry.Model | None = None
+
+    def keep(self) -> None:
+        """Write what was found into the model's folder."""
+        if self.model is not None:
+            text = json.dumps(self.evaluation.record, indent=1)
+            durable.write(self.model.path / registry.EVALUATION, text.encode())
+            durable.write(self.model.path / "card.md", card.text(self.model).encode())
+
+    def pairs(self) -> list[Image.Image]:
+        """Return the pictures that are most like real ones, each beside that one if it is there."""
+        real = self.reference.pictures
+        sources = list(self.generated.sources)
+        shown = []
+        for pair in self.evaluation.record["pairs"]:
+            digest = np.frombuffer(bytes.fromhex(pair["digest"]), np.uint8)
+            found = np.flatnonzero((real.digests == digest).all(1))
+            source = {key: pair[key] for key in sources[0]}
+            images = [self.generated.images[sources.index(source)]]
+            images += [real.images[i] for i in found[:1]]
+            shown.append(_beside(to_pictures(to_tensor(np.stack(images)))))
+        return shown
+
+
+def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    width, height = pictures[0].size
+    scale = max(1, round(TILE / width))
+    sheet = Image.new("RGBA", ((2 * width + 1) * scale, height * scale))
+    for place, picture in enumerate(pictures):
+        large = picture.convert("RGBA").resize(
+            (width * scale, height * scale), Image.Resampling.NEAREST
+        )
+        sheet.paste(large, (place * (width + 1) * scale, 0))
+    return sheet
+
+
+def model(
+    found: registry.Model,
+    data: str | None,
+    seeds: range,
+    kind: features.Kind,
+    sets: list[str],
+    report: Report,
+    like: Subject | None = None,
+) -> Subject:
+    """Evaluate a model.
+
+    Args:
+        found: the model.
+        data: real pictures, or None for what it was trained on.
+        seeds: of the pictures that are drawn.
+        kind: whose features are compared.
+        sets: settings of `sample`, as `a.b=value`.
+        report: told how far it is.
+        like: use the real pictures and the features of this one, to be compared with it.
+
+    Raises:
+        UserError: if the real pictures are not there, or too few.
+    """
+    base = found.settings()
+    base.values.pop("device", None)
+    layer = presets.resolve([], sets, base=base, sections=("sample", "device"))
+    config = presets.check(layer)
+    sampling = presets.check_section(FAMILIES[config.family].Sampling, "sample", layer)
+    device = pick_device(config.device)
+    family, weights = registry.load(found)
+    known = registry.data(found)
+    index = copies.of(found) if found.index.is_file() else None
+    notes: tuple[str, ...] = ()
+    if like is not None:
+        reference, extractor = like.reference, like.extractor
+        if family.shape != reference.pictures.images.shape[1:]:
+            raise SettingsError(
+                f"model {found.name} draws {_shape(family.shape)}, and model {like.name} "
+                f"{_shape(reference.pictures.images.shape[1:])}",
+                "compare folders of their pictures: imagegen evaluate --pictures FOLDER DATA",
+            )
+        if index is not None and index.trained(reference.pictures).mean() < 0.5:
+            notes = (f"{found.name} was trained on other pictures than {like.name}",)
+    else:
+        source = data or str(known.get("source") or "")
+        pictures = _real(found, source, config.data, family.shape, report)
+        reference = split_for(pictures, index)
+        extractor, note = features.choose(kind, reference.pictures.images, device, report)
+        notes = (note,) if note else ()
+    if index is None:
+        index = _index(reference)
+        notes += (
+            f"model {found.name} has no index of its training pictures (trained before there were "
+            "any): copies are looked for in the real pictures",
+        )
+    generated = sample(family.to(device), sampling, seeds, known.get("labels", {}), report)
+    found_out = measure(generated, reference, extractor, index, report)
+    record = {
+        "version": 1,
+        "model": found.name,
+        "weights": weights,
+        "step": found.header()["step"],
+        "seeds": [seeds[0], seeds[-1]],
+        "sample": sampling.model_dump(mode="json"),
+        **_described(reference.pictures, found_out, notes),
+    }
+    evaluation = Evaluation(record, found_out.draws)
+    return Subject(found.name, generated, reference, extractor, evaluation, found)
+
+
+def _real(
+    found: registry.Model,
+    source: str,
+    settings: DataSettings,
+    shape: tuple[int, int, int],
+    report: Report,
+) -> Pictures:
+    """Load real pictures in the shape that a model draws."""
+    channels = {1: "grey", 3: "rgb", 4: "rgba"}[shape[0]]
+    fitting = DataSettings.model_validate({**settings.model_dump(), "channels": channels})
+    try:
+        return load_pictures(source, fitting, partial(report, "reading pictures"))
+    except UserError as error:
+        raise UserError(
+            f"the real pictures can't be read: {error.message}",
+            f"say where they are: imagegen evaluate {found.name} DATA",
+        ) from None
+
+
+def pictures(folder: str, data: str, kind: Kind, report: Report) -> Subject:
+    """Evaluate the pictures of a folder against those of another.
+
+    Both are brought to one size, the smaller one of the two.
+
+    Raises:
+        UserError: if there are no pictures, or too few.
+    """
+    sides = [typical_side(source) for source in (folder, data)]
+    size = max(16, min(*sides, LARGEST))
+    settings = DataSettings(size=size)
+    ours, real = (
+        at_most(load_pictures(source, settings, partial(report, f"reading {source}")))
+        for source in (folder, data)
+    )
+    notes = []
+    if sides[0] != sides[1]:
+        notes.append(
+            f"the pictures are mostly {sides[0]} px and the real ones {sides[1]} px: both are "
+            f"compared at {size} px"
+        )
+    kinds = {1: "grey", 3: "coloured", 4: "transparent"}
+    if (first := ours.images.shape[1]) != (second := real.images.shape[1]):
+        notes.append(
+            f"the pictures are {kinds[first]} and the real ones {kinds[second]}: "
+            "that alone sets them apart"
+        )
+    channels = max(first, second)
+    ours, real = (_with_channels(one, channels) for one in (ours, real))
+    reference = split_for(real, None)
+    extractor, note = features.choose(kind, real.images, pick_device("auto"), report)
+    generated = Generated(
+        ours.images, _labels(ours, real), [{"picture": name} for name in ours.names]
+    )
+    found_out = measure(generated, reference, extractor, _index(reference), report)
+    record = {
+        "version": 1,
+        "pictures": folder,
+        **_described(real, found_out, (note, *notes) if note else notes),
+    }
+    return Subject(folder, generated, reference, extractor, Evaluation(record, found_out.draws))
+
+
+def _with_channels(pictures: Pictures, channels: int) -> Pictures:
+    return replace(pictures, images=in_channels(pictures.images, channels))
+
+
+def _labels(ours: Pictures, real: Pictures) -> Indices | None:
+    """Return our labels as numbers of the real ones', -1 where those don't have it."""
+    if ours.labels is None or real.labels is None:
+        return None
+    numbers: list[int] = [
+        real.label_names.index(name) if name in real.label_names else -1
+        for name in ours.label_names
+    ]
+    return np.array(numbers, np.int64)[ours.labels]
+
+
+def _index(reference: Reference) -> copies.Index:
+    """Return an index of all real pictures; its threshold comes from the floor's two halves."""
+    real = reference.pictures
+    second = held_out(real, 0.5)
+    halves = copies.build(real.part(~second), real.part(second))
+    whole = copies.build(real, real.part(np.zeros(len(real), bool)))
+    return replace(whole, held_distances=halves.held_distances)
+
+
+def _described(real: Pictures, found: Evaluation, notes: Sequence[str]) -> Record:
+    record = dict(found.record)
+    record["warnings"] = [*notes, *record["warnings"]]
+    return {"data": {"fingerprint": real.fingerprint, "pictures": len(real)}, **record}
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
+    return f"{width}x{height} {({1: 'grey', 3: 'RGB', 4: 'RGBA'})[channels]}"
+
+
+def difference(first: Subject, second: Subject) -> Record:
+    """Compare two models that were measured against the same real pictures.
+
+    Their bootstrap draws hold the same real pictures, so what those contribute to the difference
+    of the two kernel distances cancels out.
+    """
+    one, other = first.evaluation, second.evaluation
+    return {
+        "against": other.record,
+        "kid_difference": one.record["kid"] - other.record["kid"],
+        "kid_difference_interval": metrics.interval(one.draws - other.draws),
+    }
