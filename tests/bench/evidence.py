@@ -187,8 +187,52 @@ def planted(folder: Path) -> None:
         )
 
 
+def network(given: np.ndarray, targets: np.ndarray, train: np.ndarray, test: np.ndarray):
+    """Return what a neural network decodes, stopped when that helps the attack most."""
+    torch.manual_seed(0)
+    x, y = (torch.from_numpy(one).float() for one in (given, targets))
+    width = 1024
+    model = torch.nn.Sequential(
+        torch.nn.Linear(x.shape[1], width),
+        torch.nn.GELU(),
+        torch.nn.Linear(width, width),
+        torch.nn.GELU(),
+        torch.nn.Linear(width, y.shape[1]),
+    )
+    torch.nn.init.zeros_(model[-1].weight)
+    model[-1].bias.data = y[train].mean(0)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-4, weight_decay=1e-2)
+    best, kept = np.inf, None
+    for step in range(600):
+        batch = torch.from_numpy(RANDOM.choice(train, 128))
+        loss = (model(x[batch]) - y[batch]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 0:
+            with torch.no_grad():
+                guess = model(x[test])
+            if (error := (guess - y[test]).square().mean().item()) < best:
+                best, kept = error, guess.numpy()
+    return kept
+
+
+def linear(given: np.ndarray, targets: np.ndarray, train: np.ndarray, test: np.ndarray):
+    """Return what ridge regression decodes, with the penalty that helps the attack most."""
+    mean, centre = targets[train].mean(0), given[train].mean(0)
+    best, kept = np.inf, None
+    a = given[train] - centre
+    for strength in (1.0, 10.0, 100.0, 1e3, 1e4, 1e5):
+        gram = a.T @ a + strength * np.eye(a.shape[1]) * np.mean(a**2)
+        weights = np.linalg.solve(gram, a.T @ (targets[train] - mean))
+        guess = mean + (given[test] - centre) @ weights
+        if (error := ((guess - targets[test]) ** 2).mean()) < best:
+            best, kept = error, guess
+    return kept
+
+
 def inversion(folder: Path) -> None:
-    """Try to get pictures back from what an index keeps, with a decoder trained on others."""
+    """Try to get pictures back from what an index keeps, with decoders trained on others."""
     emoji = load(folder, "emoji", channels="rgb").images
     targets = emoji.reshape(len(emoji), -1) / 255.0
     sides = likeness._flattened(emoji)
@@ -199,18 +243,17 @@ def inversion(folder: Path) -> None:
     mean = targets[train].mean(0)
     shown = [emoji[test[:8]]]
     print("\n| what the decoder sees | decoded, PSNR | r^2 |\n|---|---|---|")
-    sources = {"nothing: the mean picture": None, "the description": described, "the index": bits}
-    for what, given in sources.items():
+    attacks = {
+        "nothing: the mean picture": None,
+        "the description, linear decoder": (linear, described),
+        "the index, linear decoder": (linear, bits),
+        "the index, neural network": (network, bits),
+    }
+    for what, attack in attacks.items():
         decoded = np.repeat(mean[None], len(test), 0)
-        if given is not None:
-            best = np.inf
-            for strength in (1.0, 10.0, 100.0, 1e3, 1e4, 1e5):  # the one that helps the attack most
-                a = given[train] - given[train].mean(0)
-                gram = a.T @ a + strength * np.eye(a.shape[1]) * np.mean(a**2)
-                weights = np.linalg.solve(gram, a.T @ (targets[train] - mean))
-                guess = mean + (given[test] - given[train].mean(0)) @ weights
-                if (error := ((guess - targets[test]) ** 2).mean()) < best:
-                    best, decoded = error, guess
+        if attack is not None:
+            decode, given = attack
+            decoded = decode(given, targets, train, test)
         error = ((decoded - targets[test]) ** 2).mean()
         left = error / ((targets[test] - mean) ** 2).mean()
         print(f"| {what} | {-10 * np.log10(error):.2f} dB | {1 - left:.3f} |")
@@ -219,7 +262,7 @@ def inversion(folder: Path) -> None:
     page = Image.fromarray(np.concatenate(rows, axis=1).transpose(1, 2, 0))
     path = Path(__file__).parent / "inversion.png"
     page.resize((page.width * 2, page.height * 2), Image.Resampling.NEAREST).save(path)
-    print(f"\n{path.name}: rows of originals, the mean, from the description, from the index")
+    print(f"\n{path.name}: rows of originals, then of what the table's lines decode")
 
 
 def cost(folder: Path) -> None:
