@@ -111,9 +111,7 @@ class Model:
         if not path.is_file():
             raise UserError(f"model {self.name} is incomplete: {path} is missing", SEE)
         layer = presets.load(path)
-        data = layer.values.get("data")
-        if isinstance(data, dict):
-            data.setdefault("held_out", 0)  # trained before there was such a setting
+        _complete(layer.values)
         return layer
 
     def header(self) -> dict[str, Any]:
@@ -134,6 +132,7 @@ class Model:
             header = dict(json.loads(text))
             if not header.keys() >= {"config", "shape", "labels", "step"}:
                 raise ValueError
+            _complete(header["config"])
             return header
         except OSError as error:
             raise UserError(f"cannot read {self.weights}: {error.strerror}", SEE) from None
@@ -143,6 +142,13 @@ class Model:
     def size(self) -> int:
         """Return the bytes that the whole folder takes."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+def _complete(config: dict[str, Any]) -> None:
+    """Add what was not yet a setting when an older model was trained, as it was then."""
+    data = config.get("data")
+    if isinstance(data, dict):
+        data.setdefault("held_out", 0)
 
 
 def models() -> list[Model]:

@@ -108,6 +108,7 @@ class Evaluation(Scores):
     pairs: tuple[Pair, ...] = ()
     fidelity: Fidelity | None = None
     labels: dict[str, LabelScores] = {}
+    sample: dict[str, Any] = {}
     warnings: tuple[str, ...] = ()
 
 

@@ -88,25 +88,34 @@ def make(model: registry.Model, training_pictures: bool = False) -> Report:
     family, _ = registry.load(model)
     known = facts.gather(model)
     layer = presets.Layer(known.config.model_dump(mode="json"), {(): f"model {model.name}"})
-    sampling = presets.check_section(FAMILIES[known.config.family].Sampling, "sample", layer)
+    kind = FAMILIES[known.config.family].Sampling
+    sampling = presets.check_section(kind, "sample", layer)
+    measured = sampling
+    if known.state == "current" and known.evaluation:
+        for key, value in known.evaluation.sample.items():
+            layer.put(("sample", key), value, f"{model.name}'s evaluation")
+        measured = presets.check_section(kind, "sample", layer)
     warnings = [*known.complaints, *_doubts(known)]
     pictures = None
     if training_pictures:
         pictures, problem = _training(model, known)
         warnings += problem
 
-    def drawn(seeds: Sequence[int], label: str | None) -> list[Drawn]:
-        return list(_drawn(known, family, sampling, seeds, label))
-
     per_label = max(1, DRAWN // max(1, len(known.labels)))
     first = known.evaluation.seeds[0] if known.evaluation and known.evaluation.seeds else 0
     seeds = range(first, first + per_label)
-    sheet = [one for label in known.labels[:DRAWN] or [None] for one in drawn(seeds, label)]
+    sheet = [
+        one
+        for label in known.labels[:DRAWN] or [None]
+        for one in _drawn(known, family, sampling, seeds, label)
+    ]
     pairs = []
     for pair in known.evaluation.pairs if known.evaluation else ():
         # Other weights draw another picture, one that was never compared.
         can_draw = known.state == "current" and (pair.label is None or pair.label in known.labels)
-        ours = drawn([pair.seed], pair.label)[0] if can_draw else None
+        ours = None
+        if can_draw:
+            (ours,) = _drawn(known, family, measured, [pair.seed], pair.label)
         pairs.append(Compared(pair, ours, _found(pictures, pair.digest)))
     contacts = None if pictures is None else _contacts(pictures)
     html = render(known, sheet, pairs, contacts, warnings, torch.__version__)
@@ -295,6 +304,18 @@ def _commands(known: Facts, sheet: Sequence[Drawn], training: bool) -> list[tupl
     shown = " --training-pictures" if training else ""
     return [
         *commands,
-        ("Measure it", f"imagegen evaluate {name}"),
+        ("Measure it", _evaluate(known)),
         ("Write this page", f"imagegen report {name} -o {name}-report.html{shown}"),
     ]
+
+
+def _evaluate(known: Facts) -> str:
+    command = f"imagegen evaluate {shlex.quote(known.name)}"
+    measured = known.evaluation
+    if measured is None or not measured.seeds or known.state != "current":
+        return command
+    command += f" --seed {measured.seeds[0]} -n {measured.seeds[1] - measured.seeds[0] + 1}"
+    for key, value in measured.sample.items():
+        if value != known.config.sample.get(key):
+            command += f" --set sample.{key}={value}"
+    return command
