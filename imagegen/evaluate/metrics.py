@@ -93,7 +93,8 @@ def frechet(x: Array, y: Array) -> float:
     """
     a, b = _centred(x), _centred(y)
     apart = ((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum()
-    return float(apart - 2 * np.linalg.svd(_reduced(a) @ _reduced(b).T, compute_uv=False).sum())
+    together = 2 * np.linalg.svd(_reduced(a) @ _reduced(b).T, compute_uv=False).sum()
+    return max(0.0, float(apart - together))
 
 
 def _centred(x: Array) -> Array:
