@@ -73,6 +73,10 @@ app.command(rich_help_panel="Look around")(ops.ops)
 def main() -> None:
     """Run the command line, and turn every error into one clear line and an exit code."""
     open_standard_streams()
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads of torch wait for each other by spinning. Beside another busy process they then
+        # hold the processor that the other thread needs, and training all but stands still.
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     code: int | None

@@ -135,8 +135,9 @@ def model(
         source = data or str(known.get("source") or "")
         pictures = _real(found, source, config.data, family.shape, report)
         reference = split_for(pictures, index)
+        skipped = _skipped(source, pictures)
         extractor, note = features.choose(kind, reference.pictures.images, device, report)
-        notes = (note,) if note else ()
+        notes = (note, *skipped) if note else skipped
     if index is None:
         index = _index(reference)
         notes += (
@@ -192,7 +193,7 @@ def pictures(folder: str, data: str, kind: Kind, report: Report) -> Subject:
         at_most(load_pictures(source, settings, partial(report, f"reading {source}")))
         for source in (folder, data)
     )
-    notes = []
+    notes = [*_skipped(folder, ours), *_skipped(data, real)]
     if sides[0] != sides[1]:
         notes.append(
             f"the pictures are mostly {sides[0]} px and the real ones {sides[1]} px: both are "
@@ -218,6 +219,14 @@ def pictures(folder: str, data: str, kind: Kind, report: Report) -> Subject:
         **_described(real, found_out, (note, *notes) if note else notes),
     }
     return Subject(folder, generated, reference, extractor, Evaluation(record, found_out.draws))
+
+
+def _skipped(source: str, pictures: Pictures) -> tuple[str, ...]:
+    """Return a line about the files that can't be read, if there are any."""
+    if not pictures.skipped:
+        return ()
+    name, reason = pictures.skipped[0]
+    return (f"{len(pictures.skipped)} files of {source} left out, such as {name}: {reason}",)
 
 
 def _with_channels(pictures: Pictures, channels: int) -> Pictures:

@@ -162,7 +162,9 @@ def test_sizes_and_kinds_that_differ_are_said(folder, call):
 
 def test_too_few_pictures(folder, call, tmp_path):
     real, few = folder("real", range(60)), folder("few", range(60, 90))
+    (few / "broken.png").write_bytes(b"no picture")
     warnings = measured(call, "--pictures", few, real)["warnings"]
+    assert any("1 files of" in w and "broken.png: not a picture" in w for w in warnings)
     assert any("only 30 generated pictures: KID may be anything from" in w for w in warnings)
     answer = call("evaluate", "--pictures", folder("five", range(5)), real, code=1)
     assert "only 5 generated pictures" in answer.err
