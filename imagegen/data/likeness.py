@@ -25,6 +25,8 @@ ALIKE = 0.155
 """Distance up to which two pictures are the same one. Measured (tests/bench/RESULTS.md): 95 of 100
 pictures that were mirrored, shifted, brightened by a tenth and saved as JPEG 85, all at once, stay
 below it; the nearest other picture of most sets does not."""
+SAME = ALIKE / 2
+"""Distance that one change alone, such as JPEG 85, keeps a copy below: nearer is never chance."""
 FAR = 0.3
 """Distances are known up to about this one; all that is farther looks alike from the bits."""
 

@@ -28,12 +28,32 @@ def held_out(pictures: Pictures, share: float) -> npt.NDArray[np.bool_]:
     # Hashed once more, since the smallest of many numbers is small: large groups would go first.
     numbers = np.array([_number(int(smallest[one])) for one in group])
     chosen: npt.NDArray[np.bool_] = numbers < share
+    if len(pictures) <= MAX_COMPARED:
+        _return_doubles(pictures, group, chosen)
     labels = np.zeros(len(pictures), int) if pictures.labels is None else pictures.labels
     for label in np.unique(labels):
         members = labels == label
         if chosen[members].all():
             chosen &= ~np.isin(group, group[members])
     return chosen
+
+
+def _return_doubles(
+    pictures: Pictures, group: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]
+) -> None:
+    """Unchoose what is in training too, only shifted, which groups do not see.
+
+    A few rounds: what goes back to training may have doubles itself.
+    """
+    bits = likeness.embed(pictures.images)
+    for _ in range(3):
+        if chosen.all():
+            break
+        distances, _ = likeness.nearest(pictures.images[chosen], bits[:, ~chosen])
+        doubles = group[chosen][distances < likeness.SAME]
+        if not len(doubles):
+            break
+        chosen &= ~np.isin(group, doubles)
 
 
 def _number(digest: int) -> float:

@@ -51,12 +51,14 @@ class Index:
         """The distance below which a picture counts as a copy.
 
         That of a copy which was mirrored, shifted, brightened and compressed; or less, where
-        different real pictures of this set come as near to each other.
+        different real pictures of this set come as near to each other, down to that of a copy with
+        one such change.
         """
         if len(self.held_distances) < ENOUGH:
             return likeness.ALIKE
         nearest = np.sort(self.held_distances)
-        return min(likeness.ALIKE, float(nearest[int(MOST_MISTAKEN * len(nearest))]))
+        chance = float(nearest[int(MOST_MISTAKEN * len(nearest))])
+        return min(likeness.ALIKE, max(likeness.SAME, chance))
 
     def nearest(self, images: Images) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Return the distance to, (N,), and the index of, (N,), the most alike training picture.

@@ -57,6 +57,17 @@ def test_what_is_alike_falls_on_one_side(smileys):
     assert 0.1 < chosen.mean() < 0.6
 
 
+def test_shifted_doubles_of_training_pictures_are_not_held_out(smileys):
+    moved = np.roll(smileys.images[:60], 1, axis=3)
+    images = np.concatenate([smileys.images, moved])
+    digests = np.random.Generator(np.random.Philox(6)).integers(0, 256, (267, 8), np.uint8)
+    both = replace(smileys, images=images, labels=None, digests=digests, names=("",) * 267)
+    chosen = held_out(both, 0.3)
+    assert 0.1 < chosen.mean() < 0.4
+    assert not (chosen[207:] & ~chosen[:60]).any()
+    assert not (~chosen[207:] & chosen[:60]).any()
+
+
 def test_no_label_is_held_out_whole(smileys):
     alone = np.zeros(207, np.int64)
     alone[np.flatnonzero(held_out(smileys, 0.5))[:2]] = 1

@@ -38,12 +38,15 @@ def test_it_knows_both_sides_again(smileys, index):
 
 
 def test_real_pictures_that_come_near_lower_the_threshold(index):
-    many = np.linspace(0.05, 0.3, 100).astype(np.float32)
+    many = np.linspace(0.1, 0.3, 100).astype(np.float32)
     near = copies.Index(index.bits, index.digests, index.held_digests, many, index.shape)
     assert near.threshold == many[2]
     assert near.copies(many).mean() == copies.MOST_MISTAKEN
     few = copies.Index(index.bits, index.digests, index.held_digests, many[:20], index.shape)
     assert few.threshold == likeness.ALIKE
+    doubles = np.zeros(100, np.float32)  # the same pictures on both sides prove nothing
+    same = copies.Index(index.bits, index.digests, index.held_digests, doubles, index.shape)
+    assert same.threshold == likeness.SAME
 
 
 def test_written_and_read_again(index, tmp_path):
