@@ -56,10 +56,8 @@ def prepare(
     if not (model.path / "config.yaml").exists():
         model.state.mkdir(parents=True, exist_ok=True)
         model.samples.mkdir(exist_ok=True)
-        held = held_out(pictures, config.data.held_out)
-        data["held_out"] = int(held.sum())
-        training = pictures.part(~held)
-        copies.build(training, pictures.part(held)).save(model.index)
+        training = _hold_out(model, config, pictures)
+        data["held_out"] = len(pictures) - len(training)
         durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())
         durable.write(model.path / "config.yaml", presets.dump(config).encode())
         return model, training
@@ -79,7 +77,18 @@ def prepare(
         raise UserError(f"model '{name}' was trained otherwise: {'; '.join(differences)}", hint)
     if not model.index.exists():  # begun before pictures were held out
         return model, pictures
-    return model, pictures.part(~copies.load(model.index).held(pictures))
+    try:
+        return model, pictures.part(~copies.load(model.index).held(pictures))
+    except UserError:  # damaged; but the same pictures fall on the same sides again
+        return model, _hold_out(model, config, pictures)
+
+
+def _hold_out(model: registry.Model, config: Config, pictures: Pictures) -> Pictures:
+    """Return the pictures to train on, and write their index, which says what the others are."""
+    held = held_out(pictures, config.data.held_out)
+    training = pictures.part(~held)
+    copies.build(training, pictures.part(held)).save(model.index)
+    return training
 
 
 def _differences(old: Config, new: Config) -> list[str]:

@@ -198,6 +198,13 @@ def test_a_model_from_before_there_were_indices(trained, call):
     assert "train it again" in answer.err
 
 
+def test_training_makes_a_damaged_index_again(trained, call):
+    before = (trained / "index.safetensors").read_bytes()
+    (trained / "index.safetensors").write_bytes(b"x")
+    call("train", "--resume", "smileys")
+    assert (trained / "index.safetensors").read_bytes() == before
+
+
 def test_a_damaged_index(trained, call):
     (trained / "index.safetensors").write_bytes(b"x")
     assert "is damaged" in call("evaluate", "smileys", code=1).err
