@@ -199,6 +199,28 @@ def newest() -> Model:
     return max(trained, key=age)
 
 
+def read_weights(model: Model) -> tuple[bytes, str]:
+    """Return the file of a model's weights, not yet parsed, and its sha256.
+
+    Raises:
+        UserError: if it is missing or damaged.
+    """
+    if not model.weights.is_file():
+        raise UserError(
+            f"model {model.name} has no weights yet", f"imagegen train --resume {model.name}"
+        )
+    try:
+        return durable.read_checked(model.weights)
+    except durable.DamagedError as error:
+        raise UserError(
+            f"model {model.name}: {error.message}",
+            f"train it again, or import it again; or: imagegen models rm {model.name}",
+        ) from None
+    except UserError as error:
+        hint = "see whether the file is there, and whether you may read it"
+        raise UserError(f"model {model.name}: {error.message}", hint) from None
+
+
 def load(model: Model) -> tuple[Family, str]:
     """Return a model ready to draw, on the CPU, and the sha256 of its weights.
 
@@ -210,20 +232,7 @@ def load(model: Model) -> tuple[Family, str]:
     from imagegen.families import FAMILIES
     from imagegen.family import Condition
 
-    if not model.weights.is_file():
-        raise UserError(
-            f"model {model.name} has no weights yet", f"imagegen train --resume {model.name}"
-        )
-    try:
-        content, digest = durable.read_checked(model.weights)
-    except durable.DamagedError as error:
-        raise UserError(
-            f"model {model.name}: {error.message}",
-            f"train it again, or import it again; or: imagegen models rm {model.name}",
-        ) from None
-    except UserError as error:
-        hint = "see whether the file is there, and whether you may read it"
-        raise UserError(f"model {model.name}: {error.message}", hint) from None
+    content, digest = read_weights(model)
     header = model.header()
     layer = presets.Layer(header["config"], {(): f"model {model.name}"})
     kind = FAMILIES[header["config"]["family"]]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagegen.cli import options
+from imagegen.cli.console import PLAIN_EVERY
 from imagegen.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class _Talk:
         self.live: Any = None
         self.sheet: Any = ""
         self.line = ""
-        self.last, self.plain_every = 0.0, console.PLAIN_EVERY
+        self.last = 0.0
         self.complete = False
 
     def say(self, text: str) -> None:
@@ -320,7 +321,7 @@ class _Talk:
         )
         if self.live is not None:
             self.bar.update(self.task, description=text, completed=event.step, total=event.total)
-        elif not self.as_json and time.monotonic() - self.last >= self.plain_every:
+        elif not self.as_json and time.monotonic() - self.last >= PLAIN_EVERY:
             self.last = time.monotonic()
             self.say(text)
 

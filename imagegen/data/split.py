@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imagegen.data import likeness
-from imagegen.data.store import Pictures
+from imagegen.data.store import Pictures, as_numbers
 
 MAX_COMPARED = 20_000
 """Above this many pictures, comparing all pairs takes minutes: only exact doubles are grouped."""
@@ -21,15 +21,20 @@ def held_out(pictures: Pictures, share: float) -> npt.NDArray[np.bool_]:
     hash of its smallest digest, is below `share`: so a picture stays on its side whatever its file
     is called, and almost always when others are added. No label is held out whole, nor is the set.
     """
-    digests = np.ascontiguousarray(pictures.digests).view(">u8")[:, 0].astype(np.uint64)
-    group = _groups(pictures)
+    digests = as_numbers(pictures.digests)
+    bits = likeness.embed(pictures.images) if len(pictures) <= MAX_COMPARED else None
+    if bits is not None:
+        group = likeness.groups(pictures.images, bits)
+    else:
+        _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+        group = first[inverse]
     smallest = np.full(len(pictures), np.iinfo(np.uint64).max)
     np.minimum.at(smallest, group, digests)
     # Hashed once more, since the smallest of many numbers is small: large groups would go first.
     numbers = np.array([_number(int(smallest[one])) for one in group])
     chosen: npt.NDArray[np.bool_] = numbers < share
-    if len(pictures) <= MAX_COMPARED:
-        _return_doubles(pictures, group, chosen)
+    if bits is not None:
+        _return_doubles(pictures, bits, group, chosen)
     labels = np.zeros(len(pictures), int) if pictures.labels is None else pictures.labels
     for label in np.unique(labels):
         members = labels == label
@@ -39,13 +44,15 @@ def held_out(pictures: Pictures, share: float) -> npt.NDArray[np.bool_]:
 
 
 def _return_doubles(
-    pictures: Pictures, group: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]
+    pictures: Pictures,
+    bits: likeness.Bits,
+    group: npt.NDArray[np.int64],
+    chosen: npt.NDArray[np.bool_],
 ) -> None:
     """Unchoose what is in training too, only shifted, which groups do not see.
 
     A few rounds: what goes back to training may have doubles itself.
     """
-    bits = likeness.embed(pictures.images)
     for _ in range(3):
         if chosen.all():
             break
@@ -59,10 +66,3 @@ def _return_doubles(
 def _number(digest: int) -> float:
     again = hashlib.blake2b(digest.to_bytes(8, "big"), digest_size=6).digest()
     return int.from_bytes(again, "big") / 2**48
-
-
-def _groups(pictures: Pictures) -> npt.NDArray[np.int64]:
-    if len(pictures) <= MAX_COMPARED:
-        return likeness.groups(pictures.images, likeness.embed(pictures.images))
-    _, first, inverse = np.unique(pictures.digests, axis=0, return_index=True, return_inverse=True)
-    return first[inverse.ravel()]

@@ -158,6 +158,11 @@ def from_images(images: Sequence[Image.Image], channels: int) -> Images:
     )
 
 
+def as_numbers(digests: Images) -> npt.NDArray[np.uint64]:
+    """Turn digests, (N, 8), into a number each, (N,), of the same order."""
+    return np.ascontiguousarray(digests).view(">u8")[:, 0].astype(np.uint64)
+
+
 def in_channels(images: Images, channels: int) -> Images:
     """Turn pictures, (N, C, H, W), into ones of more channels; these look the same."""
     if images.shape[1] == 1 and channels > 1:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from imagegen import durable
 from imagegen.data import likeness
-from imagegen.data.store import Pictures
+from imagegen.data.store import Images, Pictures, as_numbers
 from imagegen.errors import UserError
 from imagegen.registry import Model
 
@@ -24,8 +24,6 @@ MOST_MISTAKEN = 0.02
 ENOUGH = 50
 """Held-out pictures from which on their distances say where the threshold must be."""
 _ASKED = 500  # so many held-out pictures tell
-
-Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +72,11 @@ class Index:
 
     def trained(self, pictures: Pictures) -> npt.NDArray[np.bool_]:
         """Say which pictures, (N,), are among those that were trained on."""
-        return _among(pictures.digests, self.digests)
+        return np.isin(as_numbers(pictures.digests), as_numbers(self.digests))
 
     def held(self, pictures: Pictures) -> npt.NDArray[np.bool_]:
         """Say which pictures, (N,), are among those that were held out."""
-        return _among(pictures.digests, self.held_digests)
+        return np.isin(as_numbers(pictures.digests), as_numbers(self.held_digests))
 
     def save(self, path: Path) -> None:
         """Write the index, with its sha256 beside it."""
@@ -87,11 +85,6 @@ class Index:
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         header = {"imagegen": json.dumps({"shape": list(self.shape)})}
         durable.write_checked(path, save(arrays, header))
-
-
-def _among(digests: Images, known: Images) -> npt.NDArray[np.bool_]:
-    ours, theirs = (np.ascontiguousarray(one).view("u8").ravel() for one in (digests, known))
-    return np.isin(ours, theirs)
 
 
 _ARRAYS = ("bits", "digests", "held_digests", "held_distances")

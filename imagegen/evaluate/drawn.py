@@ -20,7 +20,7 @@ def sample(
     sampling: Settings,
     seeds: Sequence[int],
     counts: Mapping[str, int],
-    report: Report | None = None,
+    report: Report,
 ) -> Generated:
     """Draw one picture a seed.
 
@@ -38,8 +38,7 @@ def sample(
         for seed, picture in draw(family, part, sampling, label):
             pictures.append(picture)
             sources.append(Record(seed=seed, label=label))
-            if report is not None:
-                report("drawing", len(pictures), len(seeds))
+            report("drawing", len(pictures), len(seeds))
     labels = [names.index(source["label"]) for source in sources] if names else None
     return Generated(
         from_images(pictures, family.shape[0]),

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagegen import durable, presets, registry
-from imagegen.errors import UserError
+from imagegen import presets, registry
 from imagegen.settings import Config
 
 Interval = tuple[float, float]
@@ -167,18 +166,8 @@ def gather(model: registry.Model) -> Facts:
     Raises:
         UserError: if the model has no weights yet, or they or its settings are damaged.
     """
-    if not model.weights.is_file():
-        raise UserError(
-            f"model {model.name} has no weights yet", f"imagegen train --resume {model.name}"
-        )
+    _, weights = registry.read_weights(model)
     header = model.header()
-    try:
-        _, weights = durable.read_checked(model.weights)
-    except durable.DamagedError as error:
-        raise UserError(
-            f"model {model.name}: {error.message}",
-            f"train it again, or import it again; or: imagegen models rm {model.name}",
-        ) from None
     complaints: list[str] = []
     data = _read(Data, registry.data(model), "data.json", complaints)
     found = registry.evaluation(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +27,11 @@ Floats = npt.NDArray[np.float32]
 Report = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much is done."""
 
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Report to nobody."""
+
+
 _BATCH = 32
 _GREY = 127.0  # transparent pictures are laid on what is zero to EfficientNet: white and black show
 
@@ -45,7 +51,7 @@ class Extractor:
     network: nn.Module
     _prepare: Callable[[Images], Tensor]
 
-    def __call__(self, images: Images, report: Report | None = None) -> Floats:
+    def __call__(self, images: Images, report: Report = silent) -> Floats:
         """Return the features, (N, D), of uint8 pictures, (N, C, H, W)."""
         import torch
 
@@ -54,18 +60,17 @@ class Extractor:
             for start in range(0, len(images), _BATCH):
                 batch = self._prepare(images[start : start + _BATCH])
                 parts.append(self.network(batch.to(next(self.network.parameters()).device)).cpu())
-                if report is not None:
-                    report("features", min(start + _BATCH, len(images)), len(images))
+                report("features", min(start + _BATCH, len(images)), len(images))
         return torch.cat(parts).numpy()
 
-    def remembered(self, images: Images, report: Report | None = None) -> Floats:
+    def remembered(self, images: Images, report: Report = silent) -> Floats:
         """Return the features of pictures that are likely to be asked for again: the real ones."""
         path = _cache() / f"features-{self.key}-{_digest(images)}.safetensors"
-        return _kept(path, "features", lambda: self(images, report))
+        return _kept(path, lambda: {"features": self(images, report)})["features"]
 
 
 def choose(
-    kind: Kind, images: Images, device: torch.device, report: Report | None = None
+    kind: Kind, images: Images, device: torch.device, report: Report = silent
 ) -> tuple[Extractor, str]:
     """Return the extractor for a set of real pictures, and why if that needs saying.
 
@@ -116,18 +121,18 @@ def _efficientnet(side: int, device: torch.device) -> Extractor:
     return Extractor(name, f"efficientnet{fed}", efficientnet.load().to(device), prepare)
 
 
-def _own(images: Images, device: torch.device, report: Report | None) -> Extractor:
+def _own(images: Images, device: torch.device, report: Report) -> Extractor:
     """Return a network trained on these pictures, or the one that was trained on them before."""
     key = f"own-{_digest(images)}"
     template = own.Network(images.shape[1], images.shape[2], len(images))
 
     def trained() -> dict[str, np.ndarray]:
-        steps = None if report is None else lambda d, n: report("learning features", d, n)
-        return {k: v.numpy() for k, v in own.train(images, steps).state_dict().items()}
+        network = own.train(images, partial(report, "learning features"))
+        return {k: v.numpy() for k, v in network.state_dict().items()}
 
     import torch
 
-    weights = _kept_all(_cache() / f"{key}.safetensors", trained)
+    weights = _kept(_cache() / f"{key}.safetensors", trained)
     template.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
     template.eval().requires_grad_(False)
     template.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -145,11 +150,7 @@ def _digest(images: Images) -> str:
     return digest.hexdigest()[:24]
 
 
-def _kept(path: Path, name: str, make: Callable[[], Floats]) -> Floats:
-    return _kept_all(path, lambda: {name: make()})[name]
-
-
-def _kept_all(path: Path, make: Callable[[], dict[str, Floats]]) -> dict[str, Floats]:
+def _kept(path: Path, make: Callable[[], dict[str, Floats]]) -> dict[str, Floats]:
     """Return the arrays of a file, or make them and write it; nothing depends on the file."""
     from safetensors.numpy import load, save
 

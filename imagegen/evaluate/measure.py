@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imagegen.data.split import held_out
-from imagegen.data.store import Images, Indices, Pictures
+from imagegen.data.store import Images, Indices, Pictures, as_numbers
 from imagegen.errors import UserError
 from imagegen.evaluate import metrics
 from imagegen.evaluate.copies import Index
-from imagegen.evaluate.features import Extractor, Report
+from imagegen.evaluate.features import Extractor, Report, silent
 from imagegen.evaluate.judge import Judge
 
 LEAST = 10
@@ -99,7 +99,7 @@ def at_most(pictures: Pictures) -> Pictures:
     """Return no more than MOST of the pictures, chosen by their content."""
     if len(pictures) <= MOST:
         return pictures
-    order = np.argsort(np.ascontiguousarray(pictures.digests).view(">u8")[:, 0], kind="stable")
+    order = np.argsort(as_numbers(pictures.digests), kind="stable")
     chosen = np.zeros(len(pictures), bool)
     chosen[order[:MOST]] = True
     return pictures.part(chosen)
@@ -118,7 +118,7 @@ def measure(
     reference: Reference,
     extractor: Extractor,
     index: Index,
-    report: Report | None = None,
+    report: Report = silent,
 ) -> Evaluation:
     """Measure pictures.
 
@@ -142,8 +142,7 @@ def measure(
             )
     x = extractor.remembered(real.images, report).astype(np.float64)
     y = extractor(generated.images, report).astype(np.float64)
-    if report is not None:
-        report("comparing", 0, 3)
+    report("comparing", 0, 3)
     kernels = metrics.kernels(x[reference.known], y)
     draws = metrics.kid_draws(kernels)
     record: Record = {
@@ -157,15 +156,12 @@ def measure(
         **_numbers(x[reference.known], y),
         "equal_sizes": _equal_sizes(x[first], x[second], y),
     }
-    if report is not None:
-        report("comparing", 1, 3)
+    report("comparing", 1, 3)
     record |= _copies(generated, index)
-    if report is not None:
-        report("comparing", 2, 3)
+    report("comparing", 2, 3)
     record |= _labels(generated, reference, x, y, kernels)
     record["warnings"] = [*reference.notes, *_warnings(record)]
-    if report is not None:
-        report("comparing", 3, 3)
+    report("comparing", 3, 3)
     return Evaluation(record, draws)
 
 

@@ -64,8 +64,11 @@ class Network(nn.Module):
         return torch.cat(means, dim=1)
 
 
-def train(images: Images, report: Callable[[int, int], None] | None = None) -> Network:
-    """Train on the real pictures, uint8 (N, C, H, W); the same pictures give the same network."""
+def train(images: Images, report: Callable[[int, int], None]) -> Network:
+    """Train on the real pictures, uint8 (N, C, H, W); the same pictures give the same network.
+
+    `report` is called with the steps done and the steps in all.
+    """
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -80,8 +83,7 @@ def train(images: Images, report: Callable[[int, int], None] | None = None) -> N
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if report is not None:
-            report(step + 1, STEPS)
+        report(step + 1, STEPS)
     network.eval().requires_grad_(False)
     _whiten(network, images)
     return network

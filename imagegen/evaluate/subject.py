@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from imagegen import durable, presets, registry
-from imagegen.data.split import held_out
+from imagegen.data import likeness
 from imagegen.data.store import (
     Indices,
     Pictures,
@@ -246,11 +246,10 @@ def _labels(ours: Pictures, real: Pictures) -> Indices | None:
 
 def _index(reference: Reference) -> copies.Index:
     """Return an index of all real pictures; its threshold comes from the floor's two halves."""
-    real = reference.pictures
-    second = held_out(real, 0.5)
-    halves = copies.build(real.part(~second), real.part(second))
-    whole = copies.build(real, real.part(np.zeros(len(real), bool)))
-    return replace(whole, held_distances=halves.held_distances)
+    real, (first, second) = reference.pictures, reference.floor
+    halves = copies.build(real.part(first), real.part(second))
+    bits = likeness.embed(real.images)
+    return replace(halves, bits=bits, digests=real.digests, held_digests=real.digests[:0])
 
 
 def _described(real: Pictures, found: Evaluation, notes: Sequence[str]) -> Record:
