@@ -93,7 +93,9 @@ _ARRAYS = ("bits", "digests", "held_digests", "held_distances")
 def build(training: Pictures, held_out: Pictures) -> Index:
     """Make the index of a training set."""
     bits = likeness.embed(training.images)
-    distances, _ = likeness.nearest(held_out.images[:_ASKED], bits)
+    # By content, not by name: names go by label.
+    asked = np.sort(np.argsort(as_numbers(held_out.digests), kind="stable")[:_ASKED])
+    distances, _ = likeness.nearest(held_out.images[asked], bits)
     return Index(bits, training.digests, held_out.digests, distances, training.images.shape[1:])
 
 
@@ -124,6 +126,7 @@ def load(path: Path) -> Index:
     Raises:
         UserError: if it can't be read or is damaged.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load as parse
 
     data, _ = durable.read_checked(path)
@@ -133,5 +136,5 @@ def load(path: Path) -> Index:
         channels, height, width = header["shape"]
         arrays = parse(data)
         return Index(**{name: arrays[name] for name in _ARRAYS}, shape=(channels, height, width))
-    except (ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no index of training pictures: {error}") from None

@@ -279,7 +279,10 @@ def _warnings(record: Record) -> Iterator[str]:
     }
     for name, (key, interval, what) in sides.items():
         if record[key] < FEW:
-            low, high = record[interval] or (float("-inf"), float("inf"))
+            if record[interval] is None:
+                yield f"only {record[key]} {name}: {what} is unknown"
+                continue
+            low, high = record[interval]
             yield (
                 f"only {record[key]} {name}: {what} may be anything from {low:.4g} to {high:.4g}, "
                 "and the other numbers are as uncertain"

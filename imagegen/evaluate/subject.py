@@ -145,6 +145,9 @@ def model(
             "any): copies are looked for in the real pictures",
         )
     generated = sample(family.to(device), sampling, seeds, known.get("labels", {}), report)
+    real = reference.pictures
+    labels = _labels(generated.labels, family.condition.labels, real)
+    generated = replace(generated, labels=labels)
     found_out = measure(generated, reference, extractor, index, report)
     record = {
         "version": 1,
@@ -153,7 +156,7 @@ def model(
         "step": found.header()["step"],
         "seeds": [seeds[0], seeds[-1]],
         "sample": sampling.model_dump(mode="json"),
-        **_described(reference.pictures, found_out, notes),
+        **_described(real, found_out, notes),
     }
     evaluation = Evaluation(record, found_out.draws)
     return Subject(found.name, generated, reference, extractor, evaluation, found)
@@ -210,7 +213,9 @@ def pictures(folder: str, data: str, kind: Kind, report: Report) -> Subject:
     reference = split_for(real, None)
     extractor, note = features.choose(kind, real.images, pick_device("auto"), report)
     generated = Generated(
-        ours.images, _labels(ours, real), [{"picture": name} for name in ours.names]
+        ours.images,
+        _labels(ours.labels, ours.label_names, real),
+        [{"picture": name} for name in ours.names],
     )
     found_out = measure(generated, reference, extractor, _index(reference), report)
     record = {
@@ -233,15 +238,14 @@ def _with_channels(pictures: Pictures, channels: int) -> Pictures:
     return replace(pictures, images=in_channels(pictures.images, channels))
 
 
-def _labels(ours: Pictures, real: Pictures) -> Indices | None:
-    """Return our labels as numbers of the real ones', -1 where those don't have it."""
-    if ours.labels is None or real.labels is None:
+def _labels(ours: Indices | None, names: Sequence[str], real: Pictures) -> Indices | None:
+    """Return labels as numbers of the real ones' by name, -1 for others; None if none is shared."""
+    if ours is None or real.labels is None:
         return None
-    numbers: list[int] = [
-        real.label_names.index(name) if name in real.label_names else -1
-        for name in ours.label_names
-    ]
-    return np.array(numbers, np.int64)[ours.labels]
+    theirs = real.label_names
+    numbers = [theirs.index(name) if name in theirs else -1 for name in names]
+    labels = np.array(numbers, np.int64)[ours]
+    return labels if (labels >= 0).any() else None
 
 
 def _index(reference: Reference) -> copies.Index:

@@ -146,8 +146,23 @@ def test_labels_of_folders(folder, call):
     record = measured(call, "--pictures", made, real)
     assert record["labels"].keys() == {"3d", "flat"}
     assert record["fidelity"]["chance"] == 0.5
-    (made / "flat").rename(made / "other")
+    (made / "flat").rename(made / "zzz")
+    (made / "3d").rename(made / "yyy")
+    record = measured(call, "--pictures", made, real)
+    assert record["fidelity"] is None
+    assert record["labels"] == {}
+    (made / "yyy").rename(made / "3d")
     assert measured(call, "--pictures", made, real)["labels"]["flat"]["n_generated"] == 0
+
+
+def test_labels_of_a_model_go_by_name(trained, folder, call):
+    """Its "flat" is its second label, and the first one of a set that has no "3d"."""
+    real = folder("real", range(0, 207, 2), by_label=True)
+    (real / "3d").rename(real / "zzz")
+    labels = measured(call, "smileys", real, "-n", 30)["labels"]
+    flat = measured(call, "smileys", "-n", 30)["labels"]["flat"]
+    assert labels["flat"]["n_generated"] == flat["n_generated"] > 0
+    assert labels["zzz"]["n_generated"] == 0
 
 
 def test_sizes_and_kinds_that_differ_are_said(folder, call):

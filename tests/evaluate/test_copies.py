@@ -65,6 +65,10 @@ def test_damage_is_noticed(index, tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match="damaged"):
         copies.load(path)
+    index.save(path)
+    durable.write_checked(path, path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="is no index of training pictures"):
+        copies.load(path)
     durable.write_checked(path, b"\x02\0\0\0\0\0\0\0{}")
     with pytest.raises(UserError, match="is no index of training pictures"):
         copies.load(path)
