@@ -57,7 +57,8 @@ def evaluate(
     beside its floor, what real held-out pictures score. They depend on the features, which are
     named: never compare them with numbers from elsewhere.
 
-    What is found of a model is kept with it, for its card and for `imagegen report`.
+    What is found of a model against the pictures it was trained on is kept with it, for its card
+    and for `imagegen report`.
 
     Examples:
 
@@ -118,7 +119,7 @@ def evaluate(
             console.emit(line)
     if pairs is not None:
         console.say(f"pairs: {pairs}")
-    if pictures is None:
+    if subjects[0].model is not None:
         console.say(f"on one page: imagegen report {subjects[0].name}")
 
 

@@ -53,9 +53,10 @@ class Subject:
     extractor: Extractor
     evaluation: Evaluation
     model: registry.Model | None = None
+    """The model, if these real pictures are those it was trained on."""
 
     def keep(self) -> None:
-        """Write what was found into the model's folder."""
+        """Write what was found into the model's folder, if it is evidence of the model's own."""
         if self.model is not None:
             text = json.dumps(self.evaluation.record, indent=1)
             durable.write(self.model.path / registry.EVALUATION, text.encode())
@@ -148,6 +149,12 @@ def model(
     real = reference.pictures
     labels = _labels(generated.labels, family.condition.labels, real)
     generated = replace(generated, labels=labels)
+    own = real.fingerprint == known.get("fingerprint")
+    if not own:
+        notes += (
+            "these are not the pictures it was trained on: not kept with the model, for its card "
+            "and report",
+        )
     found_out = measure(generated, reference, extractor, index, report)
     record = {
         "version": 1,
@@ -159,7 +166,7 @@ def model(
         **_described(real, found_out, notes),
     }
     evaluation = Evaluation(record, found_out.draws)
-    return Subject(found.name, generated, reference, extractor, evaluation, found)
+    return Subject(found.name, generated, reference, extractor, evaluation, found if own else None)
 
 
 def _real(

@@ -202,6 +202,8 @@ def test_other_real_pictures_than_those_of_training(trained, call, pictures):
         Image.new("RGB", (40, 40), (25 * i, 100, 50)).save(pictures / "disc" / f"more{i}.png")
     warnings = measured(call, "smileys", pictures, "-n", 20)["warnings"]
     assert any("none of these pictures was trained on" in w for w in warnings)
+    assert any("not kept with the model" in w for w in warnings)
+    assert not (trained / "evaluation.json").exists()
 
 
 def test_a_model_from_before_there_were_indices(trained, call):
