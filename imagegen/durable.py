@@ -77,9 +77,10 @@ def read_checked(path: Path) -> tuple[bytes, str]:
     try:
         data = path.read_bytes()
         sums = _sums_path(path).read_text().split()[::2]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its sum is not text"
-        raise UserError(f"cannot read {path}: {reason}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"cannot read {path}: its sum is not text") from None
     digest = hashlib.sha256(data).hexdigest()
     if digest not in sums:
         raise DamagedError(f"{path} is damaged: its content does not fit its sha256")

@@ -328,6 +328,8 @@ def export(model: Model, file: IO[bytes]) -> None:
         UserError: if the model is damaged.
     """
     durable.read_checked(model.weights)
+    if model.index.exists():
+        durable.read_checked(model.index)
     sheets = sorted(p.relative_to(model.path).as_posix() for p in model.samples.glob("*.png"))[-1:]
     with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
         for part in (*_EXPORTED, *sheets):

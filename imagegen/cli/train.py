@@ -143,6 +143,8 @@ def train(
     model, training = run.prepare(name, config, _absolute(data), pictures)
     if held := len(pictures) - len(training):
         talk.say(f"  {held} of {len(pictures)} pictures held out of training, to measure with")
+    elif config.data.held_out:
+        talk.say("  no picture is held out of training: there are too few, or all are alike")
     with registry.locked(model), _stop_on_signals() as stopped:
         if (end := run.finished(model)) is not None:
             talk.say(f"{name} is finished: {end.reason} at step {end.step}")

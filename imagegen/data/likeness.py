@@ -32,7 +32,9 @@ FAR = 0.3
 
 BITS = 512
 _LUMA, _COLOR = 12, 4  # coarse grids: this many cosines a side
-_FLAT = 40.0  # the contrast, in weighted levels, below which a picture counts as flat
+_FLAT = 40.0  # the contrast, in weighted levels, below which descriptions get shorter
+_PLAIN = 2.0  # the contrast below which there is only noise: such pictures are one plain colour
+_SHORTEST = 0.65  # what is shorter stays inside one interval, and could be read out of its bits
 _INTERVAL = 0.5  # chosen so that at ALIKE a quarter of the bits differ
 _WHITE, _BRIGHTER = 250, 1.1  # brightening what has white in it changes its contrasts: undo it
 _REACH = 2  # shifts to either side, in units of a 32nd of the side
@@ -147,8 +149,8 @@ def _describe(pixels: Floats) -> Floats:
     """Return coarse luma and coarser colour, (N, D), of a length in [0, 1).
 
     Cosines are weighted by the root of their frequency, halfway to a flat spectrum, without the
-    mean. Pictures with much contrast have length 1 whatever it is; flat ones stay short, or the
-    noise of their compression would decide.
+    mean. Pictures with much contrast have length 1 whatever it is; those with little are shorter,
+    or the noise of their compression would decide; plain ones have length 0.
     """
     red, green, blue = pixels[:, 0], pixels[:, 1], pixels[:, 2]
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -156,7 +158,8 @@ def _describe(pixels: Floats) -> Floats:
     parts += [_cosines(0.6 * (color - luma), _COLOR) for color in (red, blue)]
     vectors = np.concatenate(parts, axis=1)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    described: Floats = vectors / np.sqrt(length**2 + np.float32(_FLAT) ** 2)
+    kept = np.maximum(length / np.sqrt(length**2 + _FLAT**2), _SHORTEST) * (length > _PLAIN)
+    described: Floats = vectors * (kept / np.maximum(length, _PLAIN))
     return described
 
 

@@ -78,6 +78,20 @@ class Index:
         """Say which pictures, (N,), are among those that were held out."""
         return np.isin(as_numbers(pictures.digests), as_numbers(self.held_digests))
 
+    def check(self) -> None:
+        """Raise ValueError unless the parts have their shapes and fit each other."""
+        count, backgrounds = len(self.digests), 2 if self.shape[0] == 4 else 1
+        expected: dict[str, tuple[type, tuple[int, ...]]] = {
+            "bits": (np.uint8, (backgrounds, count, likeness.BITS // 8)),
+            "digests": (np.uint8, (count, 8)),
+            "held_digests": (np.uint8, (len(self.held_digests), 8)),
+            "held_distances": (np.float32, (len(self.held_distances),)),
+        }
+        for name, (kind, shape) in expected.items():
+            array = getattr(self, name)
+            if not count or array.dtype != kind or array.shape != shape:
+                raise ValueError(f"its {name} should be {kind.__name__} {shape}")
+
     def save(self, path: Path) -> None:
         """Write the index, with its sha256 beside it."""
         from safetensors.numpy import save
@@ -135,6 +149,8 @@ def load(path: Path) -> Index:
         header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["imagegen"])
         channels, height, width = header["shape"]
         arrays = parse(data)
-        return Index(**{name: arrays[name] for name in _ARRAYS}, shape=(channels, height, width))
+        index = Index(**{name: arrays[name] for name in _ARRAYS}, shape=(channels, height, width))
+        index.check()
+        return index
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no index of training pictures: {error}") from None

@@ -260,8 +260,14 @@ def inversion(folder: Path) -> None:
             decoded = decode(given, targets, train, test)
         error = ((decoded - targets[test]) ** 2).mean()
         left = error / ((targets[test] - mean) ** 2).mean()
-        print(f"| {what} | {-10 * np.log10(error):.2f} dB | {1 - left:.3f} |")
+        print(f"| {what} | {-10 * np.log10(error):.2f} dB | {1 - left:.3f} |", flush=True)
         shown.append((decoded[:8].clip(0, 1) * 255).astype(np.uint8).reshape(-1, *emoji.shape[1:]))
+    for contrast in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
+        dull = (128 + (emoji - 128.0) * contrast).round().astype(np.uint8)
+        bits = np.unpackbits(likeness.embed(dull)[0], axis=1) * 2.0 - 1
+        decoded = linear(bits, targets, train, test)
+        left = ((decoded - targets[test]) ** 2).mean() / ((targets[test] - mean) ** 2).mean()
+        print(f"| the index, {contrast:.0%} of the contrast, linear decoder | | {1 - left:.3f} |")
     rows = [np.concatenate(list(row), axis=2) for row in shown]
     page = Image.fromarray(np.concatenate(rows, axis=1).transpose(1, 2, 0))
     path = Path(__file__).parent / "inversion.png"

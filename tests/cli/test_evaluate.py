@@ -111,6 +111,14 @@ def test_real_pictures_against_real_ones_lie_at_the_floor(folder, call):
     assert record["n_real"] == 103
 
 
+def test_labels_are_matched_by_name_not_by_position(folder, call, smileys):
+    flat = np.flatnonzero(smileys.labels == smileys.label_names.index("flat"))
+    ours = folder("ours", flat[:40], by_label=True)
+    record = measured(call, "--pictures", ours, folder("real", range(207), by_label=True))
+    assert record["labels"].keys() == {"flat"}
+    assert record["labels"]["flat"]["n_generated"] == 40
+
+
 def test_copies_are_perfect_and_caught(folder, call):
     same = folder("same", range(100))
     record = measured(call, "--pictures", same, folder("real", range(100)))

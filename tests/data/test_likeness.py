@@ -77,6 +77,17 @@ def test_flat_pictures_are_alike_whatever_their_noise():
     assert len(set(likeness.groups(images, likeness.embed(images)))) == 1
 
 
+def test_pictures_with_little_contrast_are_told_apart_and_leak_no_more_than_others(smileys):
+    dull = (128 + (likeness._flattened(smileys)[0] - 128) * 0.1).astype(np.uint8)
+    kept = likeness.embed(dull)
+    distances, indices = likeness.nearest(dull[..., ::-1].copy(), kept)
+    assert (distances < likeness.ALIKE).mean() >= 0.95
+    assert (indices == np.arange(len(dull))).mean() >= 0.95
+    # Short descriptions stay inside one interval: then most pictures agree in a bit.
+    agreement = np.abs(np.unpackbits(kept[0], axis=1).mean(0) - 0.5)
+    assert agreement.mean() < 0.05
+
+
 def test_groups_hold_what_is_alike(smileys):
     twins = np.concatenate([smileys, smileys[:20, ..., ::-1], smileys[3:5]])
     group = likeness.groups(twins, likeness.embed(twins))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,22 @@ def test_damage_is_noticed(index, tmp_path):
     durable.write_checked(path, b"\x02\0\0\0\0\0\0\0{}")
     with pytest.raises(UserError, match="is no index of training pictures"):
         copies.load(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("bits", np.zeros((2, 9, 64), np.uint8)),
+        ("bits", np.zeros((2, 0, 64), np.uint8)),
+        ("digests", np.zeros((0, 8), np.uint8)),
+        ("held_digests", np.zeros((3, 9), np.uint8)),
+        ("held_distances", np.zeros(3, np.float64)),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(index, tmp_path, part, value):
+    replace(index, **{part: value}).save(tmp_path / "index.safetensors")
+    with pytest.raises(UserError, match=f"its {part} should be|its digests should be"):
+        copies.load(tmp_path / "index.safetensors")
 
 
 def test_a_model_without_an_index_says_so(tmp_path):
