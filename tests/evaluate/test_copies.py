@@ -88,7 +88,7 @@ def test_damage_is_noticed(index, tmp_path):
 )
 def test_parts_that_do_not_fit_are_refused(index, tmp_path, part, value):
     replace(index, **{part: value}).save(tmp_path / "index.safetensors")
-    with pytest.raises(UserError, match="its (bits|held_digests|held_distances) should be"):
+    with pytest.raises(UserError, match=r"its (bits|held_digests|held_distances) should be"):
         copies.load(tmp_path / "index.safetensors")
 
 
