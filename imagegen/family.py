@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from imagegen.catalog import Catalog
+from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
@@ -34,7 +35,9 @@ class Batch:
         step: optimiser steps done before this one.
         progress: share of the training done, in [0, 1).
         dataset_size: pictures in the training set, mirrored ones not counted.
-        generator: the only source of randomness, seeded by (seed, step, phase).
+        draws: the only source of randomness, seeded by (seed, step, phase).
+        caution: how often training has shown signs of collapse. A family answers each with more
+            regularisation.
     """
 
     images: Tensor
@@ -42,7 +45,8 @@ class Batch:
     step: int
     progress: float
     dataset_size: int
-    generator: torch.Generator
+    draws: Draws
+    caution: int = 0
 
 
 class Family(nn.Module):
@@ -55,6 +59,8 @@ class Family(nn.Module):
     phases: ClassVar[tuple[str, ...]] = ()
     drawn_by: ClassVar[tuple[str, ...]] = ()
     """The submodules that sampling needs: averaged while training, and saved as the model."""
+    together: ClassVar[int] = 1
+    """Neighbours in a batch whose losses depend on each other: a batch is split between them."""
 
     class Model(Settings):
         """The preset's `model:` section."""
@@ -75,6 +81,15 @@ class Family(nn.Module):
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the scalar to minimise in this phase, and scalars to log by name."""
         raise NotImplementedError
+
+    def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
+        """Return what tells learning by heart, by name: a held-out loss, or what stands for it.
+
+        Args:
+            known: training pictures.
+            held_out: as many pictures that were not trained on.
+        """
+        return {}
 
     def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
         """Draw len(noise) pictures.

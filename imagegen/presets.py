@@ -46,6 +46,15 @@ class Layer:
             del self.origins[old]
         self.origins[keys] = origin
 
+    def get(self, keys: Keys) -> Any:
+        """Return the value at a path; None if it is not set."""
+        here: Any = self.values
+        for key in keys:
+            if not isinstance(here, dict) or key not in here:
+                return None
+            here = here[key]
+        return here
+
     def over(self, below: Layer) -> Layer:
         """Return this layer laid over another: mappings merge key by key, all else replaces."""
         merged = Layer(_copied(below.values), dict(below.origins))

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,6 @@ from imagegen.errors import NotFoundError, SettingsError, UserError, did_you_mea
 from imagegen.home import home
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from imagegen.family import Family
     from imagegen.settings import Config
 
@@ -413,15 +411,12 @@ def _appear(name: str, fill: Callable[[Path], object]) -> Model:
     return Model(target)
 
 
-def save_weights(
-    model: Model, family: Family, tensors: Mapping[str, Tensor], config: Config, step: int
-) -> str:
+def save_weights(path: Path, family: Family, config: Config, step: int) -> str:
     """Write the weights that draw, with all that is needed to rebuild the network; return the sum.
 
     Args:
-        model: where to.
-        family: the network they belong to.
-        tensors: its averaged weights by name, those of `family.drawn_by`.
+        path: where to, such as `Model.weights`.
+        family: the averaged network; its parts `drawn_by` are written.
         config: the settings it was trained with.
         step: optimiser steps done.
     """
@@ -434,8 +429,13 @@ def save_weights(
         "labels": list(family.condition.labels),
         "step": step,
     }
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in family.state_dict().items()
+        if name.split(".")[0] in family.drawn_by
+    }
     text = json.dumps(header, ensure_ascii=True, sort_keys=True)
-    return durable.write_checked(model.weights, save(dict(tensors), {"imagegen": text}))
+    return durable.write_checked(path, save(tensors, {"imagegen": text}))
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

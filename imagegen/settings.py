@@ -88,10 +88,14 @@ class TrainSettings(Settings):
     """The half-life is at most this share of the steps done, so that early averages work."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seeds the weights, the data order, the augmentation and the noise."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What networks compute in. `auto` is bfloat16 on CUDA devices that have it, else float32."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     """Steps between two saved states."""
     sample_every: Annotated[int, Field(ge=1)] = 500
     """Steps between two sample sheets."""
+    watch_every: Annotated[int, Field(ge=0)] | None = None
+    """Steps between two looks at the quality; 0 never looks. Without it, every 8,000 pictures."""
 
 
 class OutputSettings(Settings):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +15,18 @@ import typer
 
 from imagegen.cli import options
 from imagegen.cli.console import PLAIN_EVERY
-from imagegen.errors import ExitCode, SettingsError
+from imagegen.errors import ExitCode, SettingsError, UserError
 
 if TYPE_CHECKING:
+    from imagegen import registry
     from imagegen.data.store import Pictures
-    from imagegen.train.loop import Event
+    from imagegen.family import Family
+    from imagegen.presets import Layer
+    from imagegen.settings import Config, Settings
+    from imagegen.train.choose import Estimate
+    from imagegen.train.loop import Ended, Event, Watched
+    from imagegen.train.parallel import World
+    from imagegen.train.run import Sides
 
 
 def train(
@@ -43,8 +51,20 @@ def train(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="NAME", help="Go on with a model.")
     ] = None,
+    continue_from: Annotated[
+        str | None,
+        typer.Option(
+            "--continue-from", metavar="NAME", help="Start a new model from the weights of another."
+        ),
+    ] = None,
     presets: options.Presets = None,
     sets: options.Sets = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete a model of this name first.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write curves and sheets for TensorBoard.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Look at the pictures, say what would be done; stop.")
     ] = False,
@@ -53,14 +73,16 @@ def train(
 ) -> None:
     """Train a model on your pictures. The same command again goes on where it stopped.
 
-    Sub-folders of DATA become labels. Your files are only read. Ctrl-C saves and stops; whatever
-    else kills it, at most `train.checkpoint_every` steps are lost.
+    What you do not set is chosen from the pictures, the machine and the time. Sub-folders of DATA
+    become labels. Your files are only read. Ctrl-C saves and stops; whatever else kills it, at
+    most `train.checkpoint_every` steps are lost.
 
     Examples:
 
         imagegen train sample:smileys --budget 5m
         imagegen train sprites/ --name sprites --budget 1h --set data.size=64
         imagegen train --resume sprites
+        torchrun --nproc-per-node 2 -m imagegen train sprites/
     """
     started = time.monotonic()
     if budget is not None and steps is not None:
@@ -69,12 +91,14 @@ def train(
     from imagegen import presets as preset_files
     from imagegen import registry
     from imagegen.cli.console import emit, emit_json
-    from imagegen.cli.console import progress as show_progress
+    from imagegen.train import run
 
+    parent = None
     layer = preset_files.Layer()
     if resume is not None:
         given: dict[str, object] = {"--name": name, "--budget": budget, "--steps": steps}
-        given |= {"--seed": seed, "--preset": presets, "--set": sets}
+        given |= {"--seed": seed, "--preset": presets, "--set": sets, "--force": force or None}
+        given |= {"--continue-from": continue_from}
         for flag, value in given.items():
             if value is not None:
                 raise SettingsError(
@@ -82,6 +106,14 @@ def train(
                 )
         model = registry.find(resume)
         layer, name = model.settings(), model.name
+        known = registry.data(model)
+        data = data or str(known.get("source", ""))
+        if "continued_from" in known and run.is_new(model):
+            parent = registry.find(known["continued_from"]["name"])
+    elif continue_from is not None:
+        parent = registry.find(continue_from)
+        layer = parent.settings()
+        data = data or str(registry.data(parent).get("source", ""))
     elif not presets:
         layer = preset_files.load_with_parents(preset_files.DEFAULT_PRESET)
     layer = preset_files.resolve(
@@ -96,68 +128,179 @@ def train(
     )
     if budget is not None:
         layer.put(("train", "steps"), None, "--budget")
-    config = preset_files.check(layer)
 
-    from imagegen.post.chain import build_chain
-
-    build_chain(config.postprocess)
-
-    from imagegen.families import FAMILIES
-
-    kind = FAMILIES[config.family]
-    network = preset_files.check_section(kind.Model, "model", layer)
-    sampling = preset_files.check_section(kind.Sampling, "sample", layer)
-    config = preset_files.filled(config, model=network, sample=sampling)
     talk = _Talk(as_json)
+    config, _, _, _ = _checked(layer)
     if print_config:
         if as_json:
             emit_json(config.model_dump(mode="json"))
         else:
             emit(preset_files.dump(config, layer).rstrip())
         return
+    if not data:
+        raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")
+    name = registry.check_name(name or _name_of(data))
+    if parent is not None and parent.name == name:
+        raise SettingsError(
+            f"model '{name}' can't be its own beginning", "give the new one a name: --name NAME"
+        )
 
-    from imagegen.data.store import load_pictures
     from imagegen.device import pick_device
-    from imagegen.train import loop, run
+    from imagegen.train.parallel import joined
 
     pick_device(config.device)
-    if data is None:
-        if resume is None:
-            raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")
-        data = str(registry.data(model).get("source", ""))
-    name = registry.check_name(name or _name_of(data))
-    with show_progress(as_json) as report:
-        pictures = load_pictures(data, config.data, partial(report, "reading pictures"))
-    talk.describe(name, data, pictures)
-    family = loop.build(kind, network, config, pictures)
-    if dry_run:
-        parameters = sum(p.numel() for p in family.parameters())
-        length = f"{config.train.steps} steps" if config.train.steps else config.train.budget
-        talk.say(
-            f"would train a {config.family} of {parameters / 1e6:.2f} M parameters for {length}, "
-            f"into {registry.models_folder() / name}"
-        )
-        talk.event("plan", family=config.family, parameters=parameters, length=length)
-        return
+    with joined() as world:
+        if world.leads:
+            plan = _Plan(data, name, parent, force, tensorboard, dry_run, started)
+            _lead(plan, layer, talk, world)
+        else:
+            _assist(data, name, world)
 
-    model, training = run.prepare(name, config, _absolute(data), pictures)
-    if held := len(pictures) - len(training):
-        talk.say(f"  {held} of {len(pictures)} pictures held out of training, to measure with")
-    elif config.data.held_out:
-        talk.say("  no picture is held out of training: there are too few, or all are alike")
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the words of the command line ask for, besides settings."""
+
+    data: str
+    name: str
+    parent: registry.Model | None
+    force: bool
+    tensorboard: bool
+    dry_run: bool
+    started: float
+
+
+def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
+    """Check every setting; return all, with the family's own sections complete and apart."""
+    from imagegen import presets
+    from imagegen.families import FAMILIES
+    from imagegen.post.chain import build_chain
+
+    config = presets.check(layer)
+    build_chain(config.postprocess)
+    kind = FAMILIES[config.family]
+    network = presets.check_section(kind.Model, "model", layer)
+    sampling = presets.check_section(kind.Sampling, "sample", layer)
+    return presets.filled(config, model=network, sample=sampling), kind, network, sampling
+
+
+def _lead(plan: _Plan, layer: Layer, talk: _Talk, world: World) -> None:
+    """Train, as the only process or the first of several."""
+    from imagegen import registry
+    from imagegen.cli import console
+    from imagegen.data.store import load_pictures
+    from imagegen.train import choose, loop, run
+    from imagegen.train.learner import Learner
+    from imagegen.train.watch import Watcher
+
+    known = registry.Model(registry.models_folder() / plan.name)
+    promise = None
+    if plan.force and not plan.dry_run:
+        if known.path.exists():
+            registry.remove(known)
+    elif (known.path / "config.yaml").exists():
+        _take_over(layer, known)
+    if layer.get(("train", "steps")) is None:
+        promise = _choose(plan.data, layer, talk)
+    config, kind, network, sampling = _checked(layer)
+    with console.progress(talk.as_json) as report:
+        pictures = load_pictures(plan.data, config.data, partial(report, "reading pictures"))
+    talk.describe(plan.name, plan.data, pictures)
+    family = loop.build(kind, network, config, pictures)
+    if plan.dry_run:
+        talk.promise(plan.name, config, family, promise or choose.estimate(layer), pictures)
+        return
+    model = run.folder(plan.name)
     with registry.locked(model), _stop_on_signals() as stopped:
+        sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
+        talk.held_out(sides, config)
         if (end := run.finished(model)) is not None:
-            talk.say(f"{name} is finished: {end.reason} at step {end.step}")
+            talk.say(f"{plan.name} is finished: {end.reason} at step {end.step}")
             talk.event("ended", step=end.step, complete=True, reason=end.reason)
         else:
-            events = loop.train(model, family, sampling, training, config, stopped.is_set, started)
-            with talk.progress():
-                for event in events:
+            if plan.parent is not None and run.is_new(model):
+                for line in run.carry_over(plan.parent, family):
+                    talk.say(f"  {line}")
+            world.wait()
+            learner = Learner(family, sides.training, config, world)
+            watcher = Watcher(sides.training, sides.held_out, sides.index, sampling)
+            training = loop.Training(
+                model, learner, watcher, config, stopped.is_set, plan.started, world
+            )
+            with talk.progress(model if plan.tensorboard else None):
+                for event in training.run():
                     talk.show(event)
-            if stopped.is_set() and not talk.complete:
-                talk.say(f"stopped and saved; go on with: imagegen train --resume {name}")
-                raise typer.Exit(ExitCode.INTERRUPTED)
-    talk.say(f"draw with it: imagegen generate -m {name} --seed 42 -n 16 --grid sheet.png")
+            if talk.ended is not None and not talk.ended.complete:
+                _stopped(plan.name, talk.ended.reason, stopped.is_set())
+    talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
+
+
+def _stopped(name: str, reason: str, by_user: bool) -> None:
+    """End a command whose training is not complete."""
+    from imagegen.cli.console import say
+
+    if not by_user:
+        raise UserError(
+            f"{reason}: stopped, with everything saved",
+            f"make room, then go on with: imagegen train --resume {name}",
+        )
+    say(f"stopped and saved; go on with: imagegen train --resume {name}")
+    raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _assist(data: str, name: str, world: World) -> None:
+    """Train as one of several processes that the first one leads; say nothing."""
+    from imagegen import presets, registry
+    from imagegen.data.store import load_pictures
+    from imagegen.train import loop, run
+    from imagegen.train.learner import Learner
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first process ends this one
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        world.wait()
+        model = registry.find(name)
+        layer = presets.Layer().over(model.settings())
+        config, kind, network, _ = _checked(layer)
+        pictures = load_pictures(data, config.data)
+        family = loop.build(kind, network, config, pictures)
+        training = run.divide(model, config, pictures).training
+        loop.assist(Learner(family, training, config, world), model, world)
+    except UserError:  # the first process has said it, or is gone
+        raise typer.Exit(ExitCode.FAILED) from None
+
+
+def _take_over(layer: Layer, model: registry.Model) -> None:
+    """Fill in what was chosen when a training began, so that it can go on as it is."""
+    from imagegen.train.choose import CHOSEN
+
+    before = model.settings()
+    for keys in CHOSEN:
+        if layer.get(keys) is None and before.get(keys) is not None:
+            layer.put(keys, before.get(keys), f"chosen for {model.name}")
+
+
+def _choose(data: str, layer: Layer, talk: _Talk) -> Estimate | None:
+    """Choose what is not set, and say why."""
+    from imagegen.data.store import typical_side
+    from imagegen.train.choose import CHOSEN, choose
+
+    if all(layer.get(keys) is not None for keys in CHOSEN):
+        return None
+    try:
+        side = typical_side(data)
+    except UserError:  # reading the whole set will say more
+        return None
+    choices, promise = choose(layer, side)
+    for choice in choices:
+        talk.say(f"  {'.'.join(choice.keys)}={choice.value}: {choice.reason}")
+        talk.event("chosen", key=".".join(choice.keys), value=choice.value, reason=choice.reason)
+    if promise.is_useless:
+        talk.say(
+            f"warning: too little time for anything useful: {promise.pictures:,.0f} pictures would "
+            f"be seen where {promise.needed:,.0f} are needed; --budget {promise.enough} would do"
+        )
+    return promise
 
 
 def _name_of(data: str) -> str:
@@ -214,7 +357,7 @@ class _Talk:
         self.sheet: Any = ""
         self.line = ""
         self.last = 0.0
-        self.complete = False
+        self.ended: Ended | None = None
 
     def say(self, text: str) -> None:
         from imagegen.cli import console
@@ -255,9 +398,54 @@ class _Talk:
             fingerprint=pictures.fingerprint,
         )
 
+    def held_out(self, sides: Sides, config: Config) -> None:
+        """Say how many pictures are held out."""
+        if held := len(sides.held_out):
+            count = held + len(sides.training)
+            self.say(f"  {held} of {count} pictures held out of training, to measure with")
+        elif config.data.held_out:
+            self.say("  no picture is held out of training: there are too few, or all are alike")
+
+    def promise(
+        self, name: str, config: Config, family: Family, promise: Estimate, pictures: Pictures
+    ) -> None:
+        """Say what would be trained, and what a few timed steps promise."""
+        from imagegen import registry
+
+        parameters = sum(p.numel() for p in family.parameters())
+        steps = round(promise.pictures / config.train.batch_size)
+        length = promise.budget or promise.pace * steps
+        memory = promise.memory + pictures.images.nbytes
+        self.say(
+            f"would train a {config.family} of {parameters / 1e6:.2f} M parameters, into "
+            f"{registry.models_folder() / name}"
+        )
+        self.say(
+            f"  about {steps:,} steps of {config.train.batch_size} pictures in {_clock(length)}: "
+            f"{promise.pace:.3g} seconds a step, measured"
+        )
+        self.say(
+            f"  {promise.pictures:,.0f} pictures seen in all; something recognisable takes about "
+            f"{promise.needed:,.0f}"
+        )
+        self.say(f"  about {memory / 1e9:.1f} GB of memory")
+        self.event(
+            "plan",
+            family=config.family,
+            parameters=parameters,
+            steps=steps,
+            seconds=length,
+            pictures=promise.pictures,
+            memory=memory,
+        )
+
     @contextmanager
-    def progress(self) -> Iterator[None]:
-        """Keep a bar and the newest pictures at the foot of the terminal while training."""
+    def progress(self, board: registry.Model | None) -> Iterator[None]:
+        """Keep a bar and the newest pictures at the foot of the terminal while training.
+
+        Args:
+            board: the model for whose folder all is also written for TensorBoard.
+        """
         if not self.animated:
             yield
             return
@@ -288,6 +476,11 @@ class _Talk:
                     self.say(f"warning: {complaint}; the state before it is used")
                 self.say(f"going on from step {step}")
                 self.event("resumed", step=step, complaints=complaints)
+            case loop.Watched():
+                self._watched(event)
+            case loop.Noticed(step, text):
+                self.say(f"warning: step {step}: {text}")
+                self.event("noticed", step=step, text=text)
             case loop.Planned(total, reason):
                 self.say(f"plan: {total} steps ({reason})")
                 self.event("planned", total=total, reason=reason)
@@ -300,10 +493,38 @@ class _Talk:
 
                     self.sheet = blocks(drawn, self.console.width)
                     self._refresh()
-            case loop.Ended(step, complete, reason, elapsed):
-                self.complete = complete
+            case loop.Ended(step, complete, reason, elapsed, best, spent):
+                self.ended = event
                 self.say(f"{reason}: step {step}, {_clock(elapsed)}")
-                self.event("ended", step=step, complete=complete, reason=reason, seconds=elapsed)
+                shares = ", ".join(f"{share:.1%} {what}" for what, share in spent.items())
+                self.say(f"  besides training, of the time: {shares}")
+                if best != step:
+                    self.say(f"  the model is that of step {best}, which was better")
+                self.event(
+                    "ended",
+                    step=step,
+                    complete=complete,
+                    reason=reason,
+                    seconds=elapsed,
+                    best=best,
+                    spent=spent,
+                )
+
+    def _watched(self, event: Watched) -> None:
+        look = event.look
+        parts = []
+        if look.kid is not None:
+            parts.append(f"KID {look.kid:.3f} ({look.kid_low:.3f} to {look.kid_high:.3f})")
+        if look.coverage is not None:
+            parts.append(f"held-out pictures covered {look.coverage:.0%}")
+        if look.copies is not None:
+            parts.append(f"copies {look.copies:.0%}")
+        if look.spread is not None:
+            parts.append(f"variety {look.spread:.2f}")
+        parts += [f"{name} {value:.2f}" for name, value in look.checks.items()]
+        better = "" if event.best == look.step else f"; best so far: step {event.best}"
+        self.say(f"step {look.step}: {', '.join(parts)}{better}")
+        self.event("watched", step=look.step, best=event.best, **look.record())
 
     def _progress(self, event: Any) -> None:
         losses = "  ".join(f"{name} {value:.3g}" for name, value in event.losses.items())

@@ -103,6 +103,21 @@ def choose(
     return _own(images, device, report), note
 
 
+def quick(images: Images, device: torch.device) -> Extractor:
+    """Return an extractor that needs no training: EfficientNet, or else one of random weights.
+
+    Random features rank sets of pictures much as trained ones do (Naeem et al. 2020, section 4.3).
+
+    Args:
+        images: uint8 (N, C, H, W), real pictures.
+        device: where to compute features.
+    """
+    if efficientnet.installed():
+        return _efficientnet(images.shape[2], device)
+    network = own.untrained(images).to(device)
+    return Extractor("a network of random weights", "", network, to_tensor)
+
+
 def _efficientnet(side: int, device: torch.device) -> Extractor:
     import torch.nn.functional as F
 

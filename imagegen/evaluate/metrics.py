@@ -135,7 +135,7 @@ def overlap(x: Array, y: Array, k: int = NEIGHBOURS) -> Overlap:
     A picture's neighbourhood reaches to its k-th neighbour in its own set. Both sets need more
     than k pictures.
     """
-    between = _distances(x, y)
+    between = squared_distances(x, y)
     near_x, near_y = _radius(x, k), _radius(y, k)
     inside = between < near_x[:, None]
     return Overlap(
@@ -146,7 +146,7 @@ def overlap(x: Array, y: Array, k: int = NEIGHBOURS) -> Overlap:
     )
 
 
-def _distances(x: Array, y: Array) -> Array:
+def squared_distances(x: Array, y: Array) -> Array:
     """Return squared distances, (N, M)."""
     squares: Array = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
     return np.maximum(squares, 0)
@@ -154,7 +154,7 @@ def _distances(x: Array, y: Array) -> Array:
 
 def _radius(x: Array, k: int) -> Array:
     """Return the squared distance of each to its k-th neighbour, itself not counted."""
-    own = _distances(x, x)
+    own = squared_distances(x, x)
     np.fill_diagonal(own, np.inf)
     radius: Array = np.partition(own, k - 1, axis=1)[:, k - 1]
     return radius

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from imagegen.data.store import Images, batch_indices, to_tensor
 from imagegen.nn.augment import CHANGES, augment
 from imagegen.nn.blocks import Residual, conv3, halve, leaky
+from imagegen.nn.draws import Draws
 
 WIDTHS = {64: 8, 32: 16, 16: 32, 8: 64, 4: 96}
 """Channels of the grids of so many cells a side. Their means are the features, whitened: rectified
@@ -69,21 +70,34 @@ def train(images: Images, report: Callable[[int, int], None]) -> Network:
 
     `report` is called with the steps done and the steps in all.
     """
-    generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(images.shape[1], images.shape[2], len(images))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _new(images)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
     for step in range(STEPS):
         batch = to_tensor(images[batch_indices(len(images), 0, step, BATCH)])
-        views = torch.cat([augment(batch, CHANGES, generator) for _ in range(2)])
+        draws = Draws(step, BATCH)
+        views = torch.cat([augment(batch, CHANGES, draws) for _ in range(2)])
         loss = _contrast(network.head(network.grids(views)))
         optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 20) * (1 - step / STEPS)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         report(step + 1, STEPS)
+    return _finished(network, images)
+
+
+def untrained(images: Images) -> Network:
+    """Return a network of random weights, its features whitened for these pictures."""
+    return _finished(_new(images), images)
+
+
+def _new(images: Images) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(images.shape[1], images.shape[2], len(images))
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _finished(network: Network, images: Images) -> Network:
     network.eval().requires_grad_(False)
     _whiten(network, images)
     return network

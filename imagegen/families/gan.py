@@ -122,6 +122,7 @@ class Gan(Family):
 
     phases = ("discriminator", "generator")
     drawn_by = ("generator",)
+    together = GROUP
 
     class Model(Settings):
         """The size of the networks and the terms of their contest."""
@@ -130,10 +131,10 @@ class Gan(Family):
         """Random numbers that a picture is made from."""
         width: Annotated[int, Field(ge=8)] = 96
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
-        gamma: Annotated[float, Field(gt=0)] = 0.5
-        """Weight of the gradient penalties at first: more is more stable, less more varied. For
-        32x32 pixels; it grows with the number of pixels."""
-        gamma_end: Annotated[float, Field(gt=0)] = 0.2
+        gamma: Annotated[float, Field(ge=0)] = 0.5
+        """Weight of the gradient penalties at first: more is more stable, less more varied; 0 is
+        without, and collapses. For 32x32 pixels; it grows with the number of pixels."""
+        gamma_end: Annotated[float, Field(ge=0)] = 0.2
         """Weight of the gradient penalties at the end; the way there is geometric."""
         penalty_every: Annotated[int, Field(ge=1)] = 4
         """Steps from one penalty to the next; each weighs that many times more."""
@@ -161,9 +162,8 @@ class Gan(Family):
 
         R3GAN eq. 2: the discriminator's lead is D(real) - D(fake), the generator's the opposite.
         """
-        count = len(batch.images)
-        group = math.gcd(count, GROUP)
-        z = torch.randn(count, self.model.z, generator=batch.generator)
+        group = math.gcd(len(batch.images), GROUP)
+        z = batch.draws.normal(self.model.z)
         with torch.set_grad_enabled(phase == "generator"):
             fakes = self._augment(self.generator(z.to(self.device), batch.labels), batch)
         reals = self._augment(batch.images, batch)
@@ -173,6 +173,25 @@ class Gan(Family):
             real = self.discriminator(reals, batch.labels, group)
         behind = real - self.discriminator(fakes, batch.labels, group)
         return F.softplus(behind).mean(), {"behind": behind.detach().mean()}
+
+    @torch.no_grad()
+    def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
+        """Return the discriminator's gap: 0 if held-out pictures seem as real to it as training
+        ones, 1 if they seem as false as made ones: then it has learnt the set by heart.
+
+        Compare r_v of Karras et al. 2020, arXiv 2006.06676, eq. 1.
+        """
+        group = math.gcd(len(known.images), GROUP)
+        made = self.generator(known.draws.normal(self.model.z).to(self.device), known.labels)
+        real, held, fake = (
+            self.discriminator(self._augment(images, batch), batch.labels, group).mean()
+            for images, batch in [
+                (known.images, known),
+                (held_out.images, held_out),
+                (made, known),
+            ]
+        )
+        return {"gap": ((real - held) / (real - fake).clamp_min(1e-6)).item()}
 
     def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
@@ -190,7 +209,8 @@ class Gan(Family):
 
         The penalties are on the pictures as the discriminator sees them, augmented.
         """
-        penalize = batch.step % self.model.penalty_every == 0
+        gamma = self._gamma(batch)
+        penalize = gamma > 0 and batch.step % self.model.penalty_every == 0
         both = torch.cat([reals, fakes]).requires_grad_(penalize)
         labels = None if batch.labels is None else batch.labels.repeat(2)
         scores = self.discriminator(both, labels, group)
@@ -198,8 +218,6 @@ class Gan(Family):
         loss = F.softplus(fake - real).mean()
         logs = {"real": real.detach().mean(), "fake": fake.detach().mean()}
         if penalize:
-            gamma = self.model.gamma ** (1 - batch.progress) * self.model.gamma_end**batch.progress
-            gamma *= reals[0, 0].numel() / 32**2
             (slopes,) = torch.autograd.grad(scores.sum(), both, create_graph=True)
             # R1 + R2: a mean over the reals, and one over the fakes
             penalty = slopes.square().sum() / len(reals)
@@ -207,10 +225,17 @@ class Gan(Family):
             logs["penalty"] = penalty.detach()
         return loss, logs
 
+    def _gamma(self, batch: Batch) -> float:
+        """Return the weight of the penalties, twice as much after each sign of collapse."""
+        model, pixels = self.model, batch.images[0, 0].numel()
+        gamma = model.gamma ** (1 - batch.progress) * model.gamma_end**batch.progress
+        return float(gamma * 2**batch.caution * pixels / 32**2)
+
     def _augment(self, pictures: Tensor, batch: Batch) -> Tensor:
-        chosen = self.model.augment
-        changes = changes_for(batch.dataset_size) if chosen == "auto" else chosen
-        return augment(pictures, changes, batch.generator)
+        changes = self.model.augment
+        if changes == "auto":  # after each sign of collapse, as if there were fewer pictures
+            changes = changes_for(batch.dataset_size // 4**batch.caution)
+        return augment(pictures, changes, batch.draws)
 
 
 def _check(shape: Shape) -> None:

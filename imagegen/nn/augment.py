@@ -8,6 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from imagegen.nn.draws import Draws
+
 Change = Literal["color", "translation", "cutout"]
 CHANGES: tuple[Change, ...] = get_args(Change)
 
@@ -19,21 +21,21 @@ def changes_for(dataset_size: int) -> tuple[Change, ...]:
     return ("translation", "cutout") if dataset_size < 20_000 else ()
 
 
-def augment(x: Tensor, changes: tuple[Change, ...], generator: torch.Generator) -> Tensor:
+def augment(x: Tensor, changes: tuple[Change, ...], draws: Draws) -> Tensor:
     """Change each picture of (N, C, H, W), in [-1, 1], by random numbers of its own."""
     if "color" in changes:
-        x = _color(x, generator)
+        x = _color(x, draws)
     if "translation" in changes or "cutout" in changes:
-        x = _move(x, "translation" in changes, "cutout" in changes, generator)
+        x = _move(x, "translation" in changes, "cutout" in changes, draws)
     return x
 
 
-def _uniform(x: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Return a number a picture, (N, 1, 1, 1); drawn on the CPU, so the same on any device."""
-    return torch.empty(len(x), 1, 1, 1).uniform_(low, high, generator=generator).to(x.device)
+def _uniform(x: Tensor, low: float, high: float, draws: Draws) -> Tensor:
+    """Return a number a picture, (N, 1, 1, 1)."""
+    return draws.uniform(low, high, 1, 1, 1).to(x.device)
 
 
-def _color(x: Tensor, generator: torch.Generator) -> Tensor:
+def _color(x: Tensor, draws: Draws) -> Tensor:
     """Change brightness by +-0.5, saturation by 0 to 2, contrast by 0.5 to 1.5; of every other one.
 
     If all pictures were changed, changed colours would be as good as the true ones, and come out
@@ -43,19 +45,19 @@ def _color(x: Tensor, generator: torch.Generator) -> Tensor:
     the middle grey around which contrast changes is a / 2. Alpha itself stays. All is linear, so
     nothing explodes on the odd pictures of an untrained generator.
     """
-    brightness = _uniform(x, -0.25, 0.25, generator)  # of [0, 1], hence half
-    saturation = _uniform(x, 0, 2, generator)
-    contrast = _uniform(x, 0.5, 1.5, generator)
+    brightness = _uniform(x, -0.25, 0.25, draws)  # of [0, 1], hence half
+    saturation = _uniform(x, 0, 2, draws)
+    contrast = _uniform(x, 0.5, 1.5, draws)
     alpha = (x[:, 3:] + 1) / 2 if x.shape[1] == 4 else torch.ones_like(x[:, :1])
     color = (x[:, :3] + 1) / 2
     grey = color.mean(1, keepdim=True)
     changed = grey + (color - grey) * saturation
     changed = changed * contrast + alpha * (brightness + (1 - contrast) / 2)
-    color = torch.where(_uniform(x, 0, 1, generator) < 0.5, changed, color)
+    color = torch.where(_uniform(x, 0, 1, draws) < 0.5, changed, color)
     return torch.cat([color * 2 - 1, x[:, 3:]], dim=1)
 
 
-def _move(x: Tensor, shift: bool, cut: bool, generator: torch.Generator) -> Tensor:
+def _move(x: Tensor, shift: bool, cut: bool, draws: Draws) -> Tensor:
     """Shift by up to an eighth of a side, and blank a square of half a side.
 
     A shift is a matrix of zeros and ones a side, multiplied from the left and the right: quick,
@@ -66,24 +68,24 @@ def _move(x: Tensor, shift: bool, cut: bool, generator: torch.Generator) -> Tens
     shape = x.shape[2:]
     x = x - blank
     if shift:
-        rows, columns = (_shift(x, side, generator) for side in shape)
+        rows, columns = (_shift(x, side, draws) for side in shape)
         x = rows @ x @ columns.mT
     if cut:
-        rows, columns = (_cut(x, side, generator) for side in shape)
+        rows, columns = (_cut(x, side, draws) for side in shape)
         x = x * (1 - rows[..., None] * columns[..., None, :])
     return x + blank
 
 
-def _shift(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def _shift(x: Tensor, side: int, draws: Draws) -> Tensor:
     """Return (N, 1, side, side) matrices that move a column vector by a random whole number."""
     reach = round(side / 8)
-    by = torch.randint(-reach, reach + 1, (len(x), 1, 1, 1), generator=generator).to(x.device)
+    by = draws.integers(-reach, reach + 1, 1, 1, 1).to(x.device)
     place = torch.arange(side, device=x.device)
     return (place[:, None] == place - by).to(x.dtype)
 
 
-def _cut(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def _cut(x: Tensor, side: int, draws: Draws) -> Tensor:
     """Return (N, 1, side) vectors, one over half of a side with a random centre, else zero."""
-    centre = torch.randint(0, side + 1, (len(x), 1, 1), generator=generator).to(x.device)
+    centre = draws.integers(0, side + 1, 1, 1).to(x.device)
     place = torch.arange(side, device=x.device)
     return ((place - centre + 0.5).abs() < side / 4).to(x.dtype)

@@ -23,6 +23,7 @@ class State:
     Attributes:
         step: optimiser steps done.
         seconds: time spent training so far, over all starts.
+        spent: seconds of those that went into something else than steps, by what it was.
         family: every parameter and buffer of the networks, by name.
         average: the moving average of those that draw, by name.
         optimizers: for each phase, the state dict of its Adam.
@@ -30,6 +31,7 @@ class State:
 
     step: int
     seconds: float
+    spent: dict[str, float]
     family: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizers: dict[str, dict[str, Any]]
@@ -48,9 +50,9 @@ def save(folder: Path, state: State) -> Path:
     for phase, optimizer in state.optimizers.items():
         for index, values in optimizer["state"].items():
             tensors |= {f"optimizer.{phase}.{index}.{k}": v for k, v in values.items()}
-    header = json.dumps({"step": state.step, "seconds": state.seconds})
+    header = json.dumps({"step": state.step, "seconds": state.seconds, "spent": state.spent})
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    path = folder / f"{state.step:09d}.safetensors"
+    path = _path(folder, state.step)
     durable.write_checked(path, pack(plain, {"imagegen": header}))
     for old in _states(folder)[:-KEEP]:
         durable.remove_checked(old)
@@ -71,6 +73,25 @@ def load_newest(folder: Path) -> tuple[State | None, list[str]]:
     return None, complaints
 
 
+def load(folder: Path, step: int) -> State:
+    """Return the state of a step.
+
+    Raises:
+        UserError: if there is none, or it is damaged.
+    """
+    return _load(_path(folder, step))
+
+
+def make_room(folder: Path) -> None:
+    """Drop all states but the newest."""
+    for old in _states(folder)[:-1]:
+        durable.remove_checked(old)
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"{step:09d}.safetensors"
+
+
 def _states(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*.safetensors") if p.stem.isdigit())
 
@@ -81,7 +102,7 @@ def _load(path: Path) -> State:
     data, _ = durable.read_checked(path)
     size = int.from_bytes(data[:8], "little")
     header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["imagegen"])
-    state = State(header["step"], header["seconds"], {}, {}, {})
+    state = State(header["step"], header["seconds"], dict(header.get("spent", {})), {}, {}, {})
     for name, tensor in parse(data).items():
         part, _, key = name.partition(".")
         if part == "optimizer":
@@ -103,7 +124,7 @@ def restore(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = {
         index: {
-            key: torch.empty_like(parameters[index]).copy_(value) if value.ndim else value
+            key: torch.empty_like(parameters[index]).copy_(value) if value.ndim else value.clone()
             for key, value in values.items()
         }
         for index, values in saved["state"].items()

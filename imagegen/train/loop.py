@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
+import errno
 import json
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from imagegen import durable, registry
-from imagegen.data.store import Pictures, to_tensor
-from imagegen.device import pick_device
+from imagegen.data.store import Pictures
 from imagegen.errors import UserError
 from imagegen.evaluate import card
-from imagegen.family import Batch, Condition, Family
+from imagegen.family import Condition, Family
 from imagegen.images import grid, metadata
 from imagegen.sample.draw import draw
 from imagegen.settings import Config, Settings, seconds
-from imagegen.train import checkpoint
-from imagegen.train.plan import Plan, half_cosine
+from imagegen.train import checkpoint, watch
+from imagegen.train.journal import FILE, RATE, SPLIT, WATCHED, Journal
+from imagegen.train.learner import Learner
+from imagegen.train.parallel import Order, World
+from imagegen.train.plan import Clock, Plan
 
 LOG_EVERY = 20
 SHEET_SEEDS = range(16)
-# Of a budget: time steps for a fiftieth, look again every twentieth, leave a little for the end.
-PROBE, REVISE, AIM = 1 / 50, 1 / 20, 0.98
-TOLERANCE = 0.03
-"""A plan that would miss its budget by less than this is left alone."""
+BREAKDOWNS = 3
+"""Times that training goes back and on at half the rate before it is given up."""
+END_COST = 0.5
+"""Seconds that the last sheet and the card take, about."""
+EXPLODED = 1e4
+"""A loss that has grown this many times is as bad as one that is no number."""
+_BEST = "best.safetensors"
+_PLATEAU = "plateau"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Planned:
-    """The number of steps was decided from the clock."""
+    """The number of steps was decided."""
 
     total: int
     reason: str
@@ -71,16 +81,39 @@ class Sheet:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """Quality was measured; `best` is the step whose weights are used by now."""
+
+    look: watch.Look
+    best: int
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something went wrong, and what is done about it."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Ended:
-    """The last event: `complete` is False if the user stopped it. Everything is saved."""
+    """The last event: `complete` is False if something stopped it. Everything is saved.
+
+    Attributes:
+        best: the step whose weights were kept as the model.
+        spent: the share of the time, by what was done instead of training.
+    """
 
     step: int
     complete: bool
     reason: str
     elapsed: float
+    best: int
+    spent: dict[str, float]
 
 
-Event = Resumed | Progress | Planned | Sheet | Ended
+Event = Resumed | Progress | Planned | Sheet | Watched | Noticed | Ended
 
 
 def build(kind: type[Family], model: Settings, config: Config, pictures: Pictures) -> Family:
@@ -91,255 +124,418 @@ def build(kind: type[Family], model: Settings, config: Config, pictures: Picture
         return kind(model, (channels, height, width), Condition(pictures.label_names))
 
 
-def train(
-    model: registry.Model,
-    family: Family,
-    sampling: Settings,
-    pictures: Pictures,
-    config: Config,
-    stopped: Callable[[], bool],
-    started: float,
-) -> Iterator[Event]:
-    """Train, or go on training, until the plan is done or `stopped()`.
-
-    Every random number is a function of (train.seed, step, phase), and every decision taken from
-    the clock is in the journal. So a training killed at any moment and started again ends with the
-    same weights, bit for bit, on the same machine.
-
-    Args:
-        model: the folder, from `run.prepare`.
-        family: from `build`, on the CPU.
-        sampling: how the sheets are drawn, an instance of the family's `Sampling`.
-        pictures: the training set.
-        config: every setting.
-        stopped: asked before each step.
-        started: `time.monotonic()` at which the budget began.
-
-    Raises:
-        UserError: if the loss is no longer a number.
-        OSError: if the disk is full or can't be written; the last states are untouched.
-    """
-    settings = config.train
-    torch.set_flush_denormal(True)  # denormals in the moments of Adam are many times slower
-    family = family.to(pick_device(config.device)).train()
-    average = copy.deepcopy(family).eval().requires_grad_(False)
-    optimizers = {
-        phase: torch.optim.Adam(
-            getattr(family, phase).parameters(), lr=settings.lr, betas=settings.betas, fused=True
-        )
-        for phase in family.phases
-    }
-    plan = Plan.read(model.state / "journal.jsonl")
-    if settings.steps is not None and not plan.decisions:
-        plan.decide(0, settings.steps, "train.steps")
-
-    state, complaints = checkpoint.load_newest(model.state)
-    step, earlier = 0, 0.0
-    if state is not None:
-        step, earlier = state.step, state.seconds
-        family.load_state_dict(state.family)
-        average.load_state_dict(state.average, strict=False)
-        for phase, optimizer in optimizers.items():
-            checkpoint.restore(optimizer, state.optimizers[phase])
-    if state is not None or complaints:
-        yield Resumed(step, complaints)
-    _drop_metrics_after(model, step)
-
-    def elapsed() -> float:
-        return earlier + time.monotonic() - started
-
-    window: dict[str, list[Tensor]] = {}
-
-    def save() -> None:
-        _means(window, step, settings.lr)  # what has broken down must not replace what works
-        drawn = _drawn(average)
-        checkpoint.save(
-            model.state,
-            checkpoint.State(
-                step,
-                elapsed(),
-                family.state_dict(),
-                drawn,
-                {phase: optimizer.state_dict() for phase, optimizer in optimizers.items()},
-            ),
-        )
-        plain = {k: v.detach().cpu().contiguous() for k, v in drawn.items()}
-        registry.save_weights(model, family, plain, config, step)
-
-    def sheet() -> Sheet:
-        _means(window, step, settings.lr)
-        drawn = [picture for _, picture in draw(average, SHEET_SEEDS, sampling)]
-        record = metadata.record(model.name, None, config.family, None, None, sampling, step=step)
-        page = metadata.encode(grid.sheet(drawn), {**record, "seeds": list(SHEET_SEEDS)})
-        durable.write(model.samples / f"{step:09d}.png", page)
-        return Sheet(step, drawn)
-
-    clock = _Clock(plan, settings.steps is None, seconds(settings.budget), step, elapsed)
-    mark, since = time.monotonic(), step
-    saved_at = -1  # a kill may have come between a state and its weights: save both again
-    while True:
-        if (reason := clock.decide(step)) is not None:
-            yield Planned(plan.decisions[-1][1], reason)
-        total = plan.total(step)
-        if (total is not None and step >= total) or stopped():
-            break
-
-        logs = _step(family, optimizers, pictures, config, step, plan.progress(step))
-        half_life = min(settings.ema_half_life, settings.ema_ramp * step)
-        _follow(average, family, 0.5 ** (1 / half_life) if half_life else 0.0)
-        step += 1
-
-        for name, value in logs.items():
-            window.setdefault(name, []).append(value)
-        if step % LOG_EVERY == 0 or step == total:
-            now = time.monotonic()
-            speed = (step - since) * settings.batch_size / (now - mark)
-            mark, since = now, step
-            losses = _means(window, step, settings.lr)
-            window.clear()
-            _log(model, step, elapsed(), speed, losses)
-            remaining = None if total is None else (total - step) * settings.batch_size / speed
-            yield Progress(step, total, speed, elapsed(), remaining, losses)
-        if step % settings.sample_every == 0 and step != total:
-            yield sheet()
-        if step % settings.checkpoint_every == 0 and step != total:
-            save()
-            saved_at = step
-
-    complete = total is not None and step >= total
-    if saved_at != step:
-        save()
-    if step:
-        yield sheet()
-    durable.write(model.path / "card.md", card.text(model).encode())
-    reason = "stopped"
-    if complete:
-        reason = "all steps done" if settings.steps is not None else "budget used"
-        durable.append(
-            model.state / "journal.jsonl", json.dumps({"finished": step, "reason": reason})
-        )
-    yield Ended(step, complete, reason, elapsed())
+def assist(learner: Learner, model: registry.Model, world: World) -> None:
+    """Take the steps that the leading process orders, until it ends."""
+    while (order := world.hear()).step >= 0:
+        if order.load >= 0:
+            learner.restore(checkpoint.load(model.state, order.load))
+            world.wait()
+        learner.step(order)
 
 
-def _step(
-    family: Family,
-    optimizers: dict[str, torch.optim.Adam],
-    pictures: Pictures,
-    config: Config,
-    step: int,
-    progress: float,
-) -> dict[str, Tensor]:
-    """Train every phase once, on one batch; return the scalars to log."""
-    settings = config.train
-    rate = half_cosine(progress, settings.lr, settings.lr_end)
-    rate *= min(1.0, (step + 1) / (settings.warmup + 1))
-    arrays, labels = pictures.batch(settings.seed, step, settings.batch_size, config.data.mirror)
-    images = to_tensor(arrays).to(family.device)
-    targets = None if labels is None else torch.from_numpy(labels).to(family.device)
-    logs: dict[str, Tensor] = {}
-    for phase, optimizer in optimizers.items():
-        part = getattr(family, phase)
-        family.requires_grad_(False)
-        part.requires_grad_(True)
-        generator = torch.Generator().manual_seed(_hash(settings.seed, step, phase))
-        batch = Batch(images, targets, step, progress, len(pictures.images), generator)
-        loss, scalars = family.loss(batch, phase)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        logs |= {phase: loss.detach(), **scalars}
-    return logs
+class _BrokenDownError(Exception):
+    """A loss is no longer a number, or has exploded."""
 
 
-def _means(window: dict[str, list[Tensor]], step: int, rate: float) -> dict[str, float]:
-    """Return the mean of each logged scalar.
-
-    Raises:
-        UserError: if one is no longer a number.
-    """
-    means = {name: torch.stack(values).mean().item() for name, values in window.items()}
-    for name, value in means.items():
-        if not math.isfinite(value):
-            raise UserError(
-                f"training broke down at step {step}: {name} is not a number any more",
-                f"try a lower rate: --set train.lr={rate / 2:g} --name NAME",
-            )
-    return means
-
-
-def _hash(seed: int, step: int, phase: str) -> int:
-    """Return 63 bits for the randomness of one phase of one step: neighbours share nothing."""
-    digest = hashlib.blake2b(f"{seed}/{step}/{phase}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-def _drawn(family: Family) -> dict[str, Tensor]:
-    """Return the weights that drawing needs."""
-    return {k: v for k, v in family.state_dict().items() if k.split(".")[0] in family.drawn_by}
-
-
-@torch.no_grad()
-def _follow(average: Family, family: Family, decay: float) -> None:
-    """Move the average towards the weights: average = decay * average + (1 - decay) * weights."""
-    for part in family.drawn_by:
-        ours, theirs = getattr(average, part), getattr(family, part)
-        torch._foreach_lerp_(list(ours.parameters()), list(theirs.parameters()), 1 - decay)
-        for mine, new in zip(ours.buffers(), theirs.buffers(), strict=True):
-            mine.copy_(new)
-
-
-class _Clock:
-    """Turns a time budget into steps. Does nothing for steps that a journal has decided before."""
+class Training:
+    """One training, from its newest state to its end."""
 
     def __init__(
-        self, plan: Plan, active: bool, budget: float, step: int, elapsed: Callable[[], float]
+        self,
+        model: registry.Model,
+        learner: Learner,
+        watcher: watch.Watcher,
+        config: Config,
+        stopped: Callable[[], bool],
+        started: float,
+        world: World | None = None,
     ) -> None:
-        self.plan = plan
-        self.active = active
-        self.budget = budget
-        self.elapsed = elapsed
-        self.since = (step, elapsed())
-        self.first = step
+        """Prepare to train, or to go on.
 
-    def decide(self, step: int) -> str | None:
-        """Decide or revise the steps in all, if it is time; return the reason."""
-        if not self.active or step <= max(self.plan.decided_at, self.first):
+        Args:
+            model: the folder, from `run.prepare`.
+            learner: the new family, as built; a saved state replaces its weights.
+            watcher: looks at the quality now and then.
+            config: every setting.
+            stopped: asked before each step.
+            started: `time.monotonic()` at which the budget began.
+            world: the processes that train together; this one leads.
+        """
+        self.model, self.learner, self.watcher = model, learner, watcher
+        self.config, self.settings = config, config.train
+        self.stopped, self.started = stopped, started
+        self.world = world or World()
+        self.journal = Journal.read(model.state / FILE)
+        self.plan = Plan(self.journal)
+        self.every = watch.EVERY // config.train.batch_size or 1
+        if config.train.watch_every is not None:
+            self.every = config.train.watch_every
+        self.by_clock = config.train.steps is None
+        self.step = 0
+        self.earlier = 0.0
+        self.spent = {"watching": 0.0, "saving": 0.0, "sheets": 0.0}
+        self.saved_at = -1  # a kill may have come between a state and its weights: save both again
+        self.looks: list[watch.Look] = []
+        self.look_cost, self.save_cost = 3.0, 0.0  # seconds; before the first one, a guess
+        self.window: dict[str, list[Tensor]] = {}
+        self.usual: dict[str, list[float]] = {}
+        self.load = -1
+        self.full = False
+
+    def run(self) -> Iterator[Event]:
+        """Train until the plan is done, `stopped()`, or there is no point in going on.
+
+        Every random number is a function of (train.seed, step, phase), and every decision taken
+        from the clock is in the journal. So a training killed at any moment and started again ends
+        with the same weights, bit for bit, on the same machine.
+
+        Raises:
+            UserError: if the loss is no longer a number, whatever the rate; or another process of
+                this training has ended.
+            OSError: if the disk is full or can't be written; the last states are untouched.
+        """
+        if self.settings.steps is not None and self.plan.decided_at < 0:
+            self.plan.decide(0, self.settings.steps, "train.steps")
+        yield from self._resume()
+        self.clock = self._clock()
+        mark, since = time.monotonic(), self.step
+        reason = ""
+        while not reason and not self.full:
+            if why := self._decide():
+                yield Planned(self.plan.total(self.step) or 0, why)
+            total = self.plan.total(self.step)
+            if (total is not None and self.step >= total) or self.stopped():
+                break
+            self._step()
+            try:
+                if self.step % LOG_EVERY == 0 or self.step == total:
+                    now = time.monotonic()
+                    speed = (self.step - since) * self.settings.batch_size / (now - mark)
+                    mark, since = now, self.step
+                    yield self._progress(total, speed)
+                if self.step != total:
+                    if self.step % self.settings.sample_every == 0:
+                        yield self._sheet()
+                    if self.every and self.step % self.every == 0:
+                        yield from self._look()
+                        reason = self._verdict()
+                        yield from self._slow_down()
+                    if self.step % self.settings.checkpoint_every == 0 and not reason:
+                        self._save()
+            except _BrokenDownError as error:
+                yield self._go_back(str(error))
+                since = self.step
+        yield from self._end(reason)
+
+    def _resume(self) -> Iterator[Event]:
+        """Go on from the newest state; without one, save that of the beginning."""
+        state, complaints = checkpoint.load_newest(self.model.state)
+        if state is not None:
+            self.step, self.earlier = state.step, state.seconds
+            self.spent |= state.spent
+            self.learner.restore(state)
+        if (state is not None and state.step) or complaints:
+            yield Resumed(self.step, complaints)
+        self._drop_metrics()
+        self.looks = self._known_looks()
+        self.learner.parts = self.journal.parts(self.step)
+        if state is None:
+            self._save()
+        self.load = self.step
+
+    def _step(self) -> None:
+        """Take one step, in all processes."""
+        step = self.step
+        order = Order(
+            step,
+            self.plan.progress(step),
+            self.journal.rate(step),
+            watch.caution(self.looks),
+            self.load,
+        )
+        self.world.tell(order)
+        if order.load >= 0:
+            self.world.wait()  # until all have read the state: the next may remove it
+        self.load = -1
+        parts = self.learner.parts
+        for name, value in self.learner.step(order).items():
+            self.window.setdefault(name, []).append(value)
+        if self.learner.parts > parts:
+            self.journal.add(SPLIT, step, parts=self.learner.parts, reason="memory was short")
+        self.step += 1
+
+    def _decide(self) -> str | None:
+        """Decide from the clock how many steps there will be, if it is time to."""
+        if not self.by_clock or self._is_annealing():
             return None
-        now = self.elapsed()
-        steps, passed = step - self.since[0], now - self.since[1]
-        if step == self.first + 2:  # the first steps pay for warming up
-            self.since = (step, now)
-        known = self.plan.total(step)
-        if steps < 4 or passed < self.budget * (PROBE if known is None else REVISE):
-            return None
-        pace = passed / steps
-        total = step + round(max(0.0, self.budget * AIM - now) / pace)
-        self.since = (step, now)
-        if known is not None and abs(total - known) * pace < TOLERANCE * self.budget:
-            return None
-        reason = f"{pace:.3g} seconds a step, {now:.0f} of {self.budget:.0f} seconds used"
-        self.plan.decide(step, total, reason)
-        return reason
+        looks_last = self.every and self.step >= self.every and self._has_time(last=True)
+        return self.clock.decide(
+            self.step, self.save_cost + END_COST + (self.look_cost if looks_last else 0)
+        )
 
+    def _elapsed(self) -> float:
+        return self.earlier + time.monotonic() - self.started
 
-def _log(
-    model: registry.Model, step: int, elapsed: float, speed: float, losses: dict[str, float]
-) -> None:
-    record = {
-        "step": step,
-        "seconds": round(elapsed, 2),
-        "pictures_per_second": round(speed, 2),
-        **{name: float(f"{value:.6g}") for name, value in losses.items()},
-    }
-    with (model.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    def _clock(self) -> Clock:
+        return Clock(self.plan, seconds(self.settings.budget), self.step, self._elapsed)
 
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self.spent[what] += time.monotonic() - start
 
-def _drop_metrics_after(model: registry.Model, step: int) -> None:
-    """Forget what was logged after the state that training goes on from: it happens again."""
-    path = model.path / "metrics.jsonl"
-    if path.exists():
-        kept = [r for r in registry.lines(path) if r.get("step", 0) <= step]
-        durable.write(path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+    def _means(self) -> dict[str, float]:
+        """Return the mean of each scalar since the last log.
+
+        Raises:
+            _BrokenDownError: if one is no longer a number, or a loss has exploded.
+        """
+        means = {n: torch.stack(values).mean().item() for n, values in self.window.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise _BrokenDownError(f"{name} is not a number any more")
+            usual = max(1.0, median(self.usual.get(name, [math.inf])))
+            if name in self.learner.optimizers and abs(value) > EXPLODED * usual:
+                raise _BrokenDownError(f"{name} has grown to {value:.3g}")
+        return means
+
+    def _progress(self, total: int | None, speed: float) -> Progress:
+        losses = self._means()
+        self.window.clear()
+        for name, value in losses.items():
+            self.usual[name] = [*self.usual.get(name, [])[-20:], abs(value)]
+        self._log({"pictures_per_second": round(speed, 2), **losses})
+        left = None if total is None else (total - self.step) * self.settings.batch_size / speed
+        return Progress(self.step, total, speed, self._elapsed(), left, losses)
+
+    def _sheet(self) -> Sheet:
+        self._means()
+        with self._timed("sheets"):
+            sampling, average = self.watcher.sampling, self.learner.average
+            pictures = [picture for _, picture in draw(average, SHEET_SEEDS, sampling)]
+            record = metadata.record(
+                self.model.name, None, self.config.family, None, None, sampling, step=self.step
+            )
+            page = metadata.encode(grid.sheet(pictures), {**record, "seeds": list(SHEET_SEEDS)})
+            durable.write(self.model.samples / f"{self.step:09d}.png", page)
+        return Sheet(self.step, pictures)
+
+    # --- quality ---------------------------------------------------------------------------------
+
+    def _known_looks(self) -> list[watch.Look]:
+        records = self.journal.of(WATCHED, self.step)
+        return [watch.Look.of(record) for record in records if not record.get("skipped")]
+
+    def _look(self, last: bool = False) -> Iterator[Event]:
+        """Measure the quality, unless that was done before or there is no time for it."""
+        self._means()
+        known = self.journal.watched(self.step)
+        if known is None and self.by_clock and not self._has_time(last):
+            self.journal.add(WATCHED, self.step, skipped=True)
+        elif known is None:
+            start = time.monotonic()
+            with self._timed("watching"):
+                order = Order(self.step, self.plan.progress(self.step))
+                look = self.watcher.look(self.learner, order)
+                if watch.lowest([*self.looks, look]) is look:
+                    self._write_weights(self._best_path)
+            self.journal.add(WATCHED, self.step, **look.record())
+            self.look_cost = time.monotonic() - start
+        known = self.journal.watched(self.step)
+        if known is None or known.get("skipped"):
+            return
+        look = watch.Look.of(known)
+        self.looks.append(look)
+        self._log(look.record())
+        best = watch.best(self.looks)
+        yield Watched(look, best.step if best else self.step)
+
+    def _has_time(self, last: bool) -> bool:
+        """Say whether one more look would leave enough of the time for training."""
+        time_used = seconds(self.settings.budget) if last else self._elapsed()
+        return self.spent["watching"] + self.look_cost <= watch.AT_MOST * time_used
+
+    def _verdict(self) -> str:
+        """Return why there is no point in going on; empty if there is one."""
+        if not self._seen():
+            return ""
+        if watch.is_given_up(self.looks):
+            return (
+                f"collapse: {watch.ANSWERS} times the penalty and the augmentation were raised, "
+                "and still all pictures are alike"
+            )
+        if watch.memorises(self.looks):
+            share = self.looks[-1].copies or 0
+            return f"copying: {share:.0%} of the pictures are training pictures again"
+        return ""
+
+    def _slow_down(self) -> Iterator[Event]:
+        """Answer what the last look has shown, if it can be answered."""
+        if not self._seen():
+            return
+        last = self.looks[-1]
+        if watch.has_collapsed(last) and not watch.is_given_up(self.looks):
+            yield Noticed(
+                self.step,
+                f"collapse: pictures differ {last.spread:.2f} times as much as real ones; "
+                f"penalty and augmentation go up (answer {watch.caution(self.looks)} of "
+                f"{watch.ANSWERS})",
+            )
+        if (last.copies_low or 0) > watch.SUSPICIOUS:
+            yield Noticed(
+                self.step,
+                f"copying: {last.copies:.0%} of the pictures are training pictures again; more "
+                "pictures or a shorter training would help",
+            )
+        total = self.plan.total(self.step)
+        rest = max(1, self.step // 10)
+        if (
+            watch.is_plateau(self.looks)
+            and not self._is_annealing()
+            and (total is None or self.step + rest < total)
+            and self.plan.decided_at < self.step
+        ):
+            text = f"{_PLATEAU}: no better for {watch.PATIENCE} looks; the rate goes down now"
+            self.plan.decide(self.step, self.step + rest, text)
+            yield Planned(self.step + rest, text)
+
+    def _is_annealing(self) -> bool:
+        """Say whether a plateau was reached before: then the end is fixed."""
+        return self.plan.reason(self.step).startswith(_PLATEAU)
+
+    # --- saving ----------------------------------------------------------------------------------
+
+    @property
+    def _best_path(self) -> Path:
+        return self.model.state / _BEST
+
+    def _is_behind(self) -> bool:
+        """Say whether earlier weights are better than those of now."""
+        best = watch.best(self.looks)
+        return best is not None and best is not self.looks[-1]
+
+    def _save(self) -> None:
+        """Save the state and the model. Where there is no room for the next state, make some."""
+        self._means()  # what has broken down must not replace what works
+        start = time.monotonic()
+        with self._timed("saving"):
+            state = self.learner.state(self.step, self._elapsed(), self.spent)
+            try:
+                path = checkpoint.save(self.model.state, state)
+                self._publish()
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                checkpoint.make_room(self.model.state)
+                path = checkpoint.save(self.model.state, state)
+                self._publish()
+        self.saved_at = self.step
+        self.save_cost = time.monotonic() - start
+        needed = 2 * path.stat().st_size
+        if shutil.disk_usage(path).free < needed:
+            checkpoint.make_room(self.model.state)
+            self.full = shutil.disk_usage(path).free < needed
+
+    def _publish(self) -> None:
+        """Write the weights that `generate` uses: those of now, or earlier ones if better."""
+        if self._is_behind():
+            try:
+                content, _ = durable.read_checked(self._best_path)
+            except UserError:  # lost: then those of now
+                pass
+            else:
+                durable.write_checked(self.model.weights, content)
+                return
+        if self.step:
+            self._write_weights(self.model.weights)
+
+    def _write_weights(self, path: Path) -> None:
+        registry.save_weights(path, self.learner.average, self.config, self.step)
+
+    def _go_back(self, problem: str) -> Noticed:
+        """Go on from the last state at half the rate.
+
+        Raises:
+            UserError: if that was done often enough.
+        """
+        rates = [self.settings.lr * self.journal.rate(self.step)]
+        if sum(1 for _ in self.journal.of(RATE)) >= BREAKDOWNS:
+            raise UserError(
+                f"training broke down at step {self.step}: {problem}, also at {rates[0]:.2g}, the "
+                f"{BREAKDOWNS} times halved rate",
+                "the last good state is kept; start anew with steadier settings, such as "
+                f"--set train.lr={rates[0] / 4:.1g} --set train.warmup=500 --name NAME",
+            )
+        broken = self.step
+        state, _ = checkpoint.load_newest(self.model.state)
+        if state is None:
+            raise UserError(f"training broke down at step {broken}: {problem}", "use another name")
+        self.learner.restore(state)
+        self.step = self.load = state.step
+        self.journal.add(RATE, self.step, factor=0.5, reason=f"{problem} at step {broken}")
+        self.window.clear()
+        self._drop_metrics()
+        self.looks = self._known_looks()
+        self.clock = self._clock()
+        rate = self.settings.lr * self.journal.rate(self.step)
+        text = f"{problem}: back to step {self.step}, and on at half the rate, {rate:.2g}"
+        return Noticed(broken, text)
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _end(self, reason: str) -> Iterator[Event]:
+        """Look and save once more, and say how it ended."""
+        total = self.plan.total(self.step)
+        done = total is not None and self.step >= total
+        if done and self.every and self.step >= self.every and not self._seen():
+            yield from self._look(last=True)
+        if self.saved_at != self.step:
+            self._save()
+        if self.step:
+            yield self._sheet()
+        if self.model.weights.exists():
+            durable.write(self.model.path / "card.md", card.text(self.model).encode())
+        used = self._elapsed()
+        spent = {what: round(took / used, 4) for what, took in self.spent.items()}
+        complete = done or bool(reason)
+        if complete:
+            reason = reason or self._usual_reason()
+            record = {"finished": self.step, "reason": reason, "seconds": used, "spent": spent}
+            durable.append(self.model.state / FILE, json.dumps(record))
+        best = watch.best(self.looks)
+        self.world.tell(Order(-1))
+        yield Ended(
+            self.step,
+            complete,
+            reason or ("the disk is almost full" if self.full else "stopped"),
+            used,
+            best.step if best is not None and self._is_behind() else self.step,
+            spent,
+        )
+
+    def _seen(self) -> bool:
+        return bool(self.looks) and self.looks[-1].step == self.step
+
+    def _usual_reason(self) -> str:
+        if self._is_annealing():
+            return self.plan.reason(self.step)
+        return "budget used" if self.by_clock else "all steps done"
+
+    # --- the curves ------------------------------------------------------------------------------
+
+    def _log(self, numbers: Mapping[str, float]) -> None:
+        record = {
+            "step": self.step,
+            "seconds": round(self._elapsed(), 2),
+            **{name: float(f"{value:.6g}") for name, value in numbers.items()},
+        }
+        with (self.model.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _drop_metrics(self) -> None:
+        """Forget what was logged after the state that training goes on from: it comes again."""
+        path = self.model.path / "metrics.jsonl"
+        if path.exists():
+            kept = [r for r in registry.lines(path) if r.get("step", 0) <= self.step]
+            durable.write(path, "".join(json.dumps(record) + "\n" for record in kept).encode())

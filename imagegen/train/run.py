@@ -6,12 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from imagegen import durable, presets, registry
 from imagegen.data.split import held_out
 from imagegen.data.store import Pictures
 from imagegen.errors import UserError
 from imagegen.evaluate import copies
+from imagegen.family import Family
 from imagegen.settings import Config
+from imagegen.train import checkpoint
+from imagegen.train.journal import FILE
 
 FREE = {"train": {"checkpoint_every", "sample_every"}}
 """Settings that may differ when a training is continued: they do not change its course."""
@@ -26,26 +31,53 @@ class Finished:
     reason: str
 
 
+@dataclass(frozen=True)
+class Sides:
+    """A set of pictures, divided: what is trained on, what is held out, and the index of it."""
+
+    training: Pictures
+    held_out: Pictures
+    index: copies.Index | None
+
+
+def folder(name: str) -> registry.Model:
+    """Return the model of a name, with a folder for what training keeps.
+
+    Raises:
+        UserError: if there is a model of this name that can't be trained on.
+    """
+    model = registry.Model(registry.models_folder() / registry.check_name(name))
+    if (model.path / "config.yaml").exists() and not model.state.is_dir():
+        raise UserError(
+            f"model '{name}' exists already, without what training needs to go on",
+            f"choose another name: --name NAME; or start from it: --continue-from {name}",
+        )
+    model.state.mkdir(parents=True, exist_ok=True)
+    model.samples.mkdir(exist_ok=True)
+    return model
+
+
 def prepare(
-    name: str, config: Config, source: str, pictures: Pictures
-) -> tuple[registry.Model, Pictures]:
-    """Return the folder of a new training, or of the same training begun before, and its pictures.
+    model: registry.Model,
+    config: Config,
+    source: str,
+    pictures: Pictures,
+    parent: registry.Model | None = None,
+) -> Sides:
+    """Begin a training in a model's folder, or find that it is the one begun there before.
 
     Some pictures are held out of a new training. What they are is kept in the index of the others.
 
     Args:
-        name: of the model.
+        model: from `folder`, locked.
         config: with every setting filled in.
         source: where the pictures came from, as a later command can name it.
         pictures: all there are.
+        parent: the model whose weights a new training starts from.
 
     Raises:
         UserError: if the name belongs to another training; says what differs.
-
-    Returns:
-        The model, and the pictures to train on.
     """
-    model = registry.Model(registry.models_folder() / registry.check_name(name))
     data = {
         "source": source,
         "fingerprint": pictures.fingerprint,
@@ -53,42 +85,80 @@ def prepare(
         "labels": pictures.label_counts(),
         "skipped": [list(pair) for pair in pictures.skipped],
     }
+    if parent is not None:
+        data["continued_from"] = {"name": parent.name, "step": parent.header()["step"]}
     if not (model.path / "config.yaml").exists():
-        model.state.mkdir(parents=True, exist_ok=True)
-        model.samples.mkdir(exist_ok=True)
-        training = _hold_out(model, config, pictures)
-        data["held_out"] = len(pictures) - len(training)
+        sides = _hold_out(model, config, pictures)
+        data["held_out"] = len(sides.held_out)
         durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())
         durable.write(model.path / "config.yaml", presets.dump(config).encode())
-        return model, training
-    if not model.state.is_dir():
-        raise UserError(
-            f"model '{name}' exists already, without what training needs to go on",
-            "choose another name: --name NAME",
-        )
+        return sides
     differences = _differences(presets.check(model.settings()), config)
     before = registry.data(model)
     if before.get("fingerprint") != data["fingerprint"]:
         differences.append(f"other pictures ({before.get('pictures')} then, {len(pictures)} now)")
+    if parent is not None and before.get("continued_from") != data["continued_from"]:
+        differences.append("it was not started from the same model")
     if differences:
-        hint = "start a new one with --name NAME"
-        if before.get("fingerprint") == data["fingerprint"]:
-            hint += f", or go on with the settings it has: imagegen train --resume {name}"
-        raise UserError(f"model '{name}' was trained otherwise: {'; '.join(differences)}", hint)
+        hint = (
+            "start a new one with --name NAME, also from this one's weights: --continue-from "
+            f"{model.name} --name NAME; or delete this one first: --force"
+        )
+        if before.get("fingerprint") == data["fingerprint"] and parent is None:
+            hint += f"; or go on with the settings it has: imagegen train --resume {model.name}"
+        raise UserError(
+            f"model '{model.name}' was trained otherwise: {'; '.join(differences)}", hint
+        )
+    return divide(model, config, pictures)
+
+
+def divide(model: registry.Model, config: Config, pictures: Pictures) -> Sides:
+    """Divide the pictures as they were divided when this training began."""
     if not model.index.exists():  # begun before pictures were held out
-        return model, pictures
+        return Sides(pictures, pictures.part(np.zeros(len(pictures), bool)), None)
     try:
-        return model, pictures.part(~copies.load(model.index).held(pictures))
+        index = copies.load(model.index)
     except UserError:  # damaged; but the same pictures fall on the same sides again
-        return model, _hold_out(model, config, pictures)
+        return _hold_out(model, config, pictures)
+    held = index.held(pictures)
+    return Sides(pictures.part(~held), pictures.part(held), index)
 
 
-def _hold_out(model: registry.Model, config: Config, pictures: Pictures) -> Pictures:
-    """Return the pictures to train on, and write their index, which says what the others are."""
+def is_new(model: registry.Model) -> bool:
+    """Say whether a training has not even saved its beginning."""
+    return not any(model.state.glob("[0-9]*.safetensors"))
+
+
+def carry_over(parent: registry.Model, family: Family) -> list[str]:
+    """Give a new family the weights of a trained model, where they fit; say which did.
+
+    Those of its newest state if it has one, else those that draw.
+
+    Raises:
+        UserError: if the model has neither, or is damaged.
+    """
+    state, _ = checkpoint.load_newest(parent.state)
+    known = state.family if state is not None else registry.load(parent)[0].state_dict()
+    ours = family.state_dict()
+    lines = []
+    for part, _ in family.named_children():
+        names = [name for name in ours if name.split(".")[0] == part]
+        fit = [name for name in names if name in known and known[name].shape == ours[name].shape]
+        family.load_state_dict({name: known[name] for name in fit}, strict=False)
+        line = f"{part}: {len(fit)} of {len(names)} tensors carried over"
+        new = [name for name in names if name not in fit]
+        lines.append(line + (f"; new: {', '.join(new[:3])}" if new else ""))
+    lines.append("not carried over: optimisers, steps done, schedules, measurements")
+    return lines
+
+
+def _hold_out(model: registry.Model, config: Config, pictures: Pictures) -> Sides:
+    """Divide the pictures, and write the index of those to train on, which knows the others."""
     held = held_out(pictures, config.data.held_out)
-    training = pictures.part(~held)
-    copies.build(training, pictures.part(held)).save(model.index)
-    return training
+    training, others = pictures.part(~held), pictures.part(held)
+    index = copies.build(training, others)
+    index.save(model.index)
+    return Sides(training, others, index)
 
 
 def _differences(old: Config, new: Config) -> list[str]:
@@ -111,7 +181,7 @@ def _differences(old: Config, new: Config) -> list[str]:
 
 def finished(model: registry.Model) -> Finished | None:
     """Return how the training ended, or None if it has not."""
-    for record in registry.lines(model.state / "journal.jsonl"):
+    for record in registry.lines(model.state / FILE):
         if "finished" in record:
             return Finished(int(record["finished"]), str(record["reason"]))
     return None

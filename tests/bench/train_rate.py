@@ -22,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 
 from imagegen.families.gan import Gan
 from imagegen.family import Batch, Condition
+from imagegen.nn.draws import Draws
 
 ROUNDS = 7
 
@@ -40,8 +41,8 @@ def training_step(gan: Gan, size: int, batch_size: int) -> Callable[[int], None]
         for phase, optimizer in optimizers.items():
             gan.requires_grad_(False)
             getattr(gan, phase).requires_grad_(True)
-            generator = torch.Generator().manual_seed(number)
-            loss, _ = gan.loss(Batch(images, labels, number, 0.5, 250, generator), phase)
+            draws = Draws(number, batch_size)
+            loss, _ = gan.loss(Batch(images, labels, number, 0.5, 250, draws), phase)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -9,6 +9,7 @@ import torch
 from imagegen import presets
 from imagegen.families import FAMILIES
 from imagegen.family import Batch, Condition, Family
+from imagegen.nn.draws import Draws
 from imagegen.sample.draw import BATCH, draw, to_pictures
 from imagegen.sample.noise import Noise
 
@@ -22,10 +23,10 @@ def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] 
 
 
 def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
-    random = torch.Generator().manual_seed(step)
-    images = torch.rand(count, *family.shape, generator=random) * 2 - 1
+    draws = Draws(step, count)
+    images = draws.uniform(-1, 1, *family.shape)
     labels = torch.arange(count) % len(LABELS) if family.condition.labels else None
-    return Batch(images, labels, step, 0.5, 100, random)
+    return Batch(images, labels, step, 0.5, 100, draws)
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -67,7 +68,7 @@ def test_a_phase_trains_its_own_parameters_and_no_others(
             assert reached == key.startswith(f"{phase}."), key
 
 
-def test_the_loss_draws_from_its_generator_alone(name: str) -> None:
+def test_the_loss_draws_from_its_batch_alone(name: str) -> None:
     family = build(name)
     for phase in family.phases:
         losses = []

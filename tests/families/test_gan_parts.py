@@ -9,6 +9,7 @@ from imagegen.families.gan import Gan, _deviation
 from imagegen.family import Batch, Condition
 from imagegen.nn.augment import CHANGES, augment, changes_for
 from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
+from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 
 SMALL = Gan.Model(z=8, width=16)
@@ -25,8 +26,7 @@ def gan(shape=(3, 16, 16), labels=(), **changes) -> Gan:
 
 def batch(images: Tensor, labels: Tensor | None = None, **changes) -> Batch:
     known = {"step": 0, "progress": 0.0, "dataset_size": 100}
-    generator = torch.Generator().manual_seed(1)
-    return Batch(images, labels, **{**known, "generator": generator, **changes})
+    return Batch(images, labels, **{**known, "draws": Draws(1, len(images)), **changes})
 
 
 def pictures(count=4, channels=3, side=16) -> Tensor:
@@ -179,7 +179,7 @@ def test_truncation_reduces_variety():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_augmenting_keeps_shapes_and_pictures_differ(channels):
     x = pictures(1, channels).expand(2, -1, -1, -1)
-    a, b = augment(x, CHANGES, torch.Generator().manual_seed(0))
+    a, b = augment(x, CHANGES, Draws(0, len(x)))
     assert a.shape == x.shape[1:]
     assert not torch.allclose(a, b)
 
@@ -187,7 +187,7 @@ def test_augmenting_keeps_shapes_and_pictures_differ(channels):
 def test_color_keeps_alpha_and_adds_nothing_where_it_is_clear():
     x = pictures(4, 4)
     x[..., :8] = -1
-    y = augment(x, ("color",), torch.Generator().manual_seed(0))
+    y = augment(x, ("color",), Draws(0, len(x)))
     assert torch.equal(y[:, 3], x[:, 3])
     torch.testing.assert_close(y[..., :8], x[..., :8])
 
@@ -196,7 +196,7 @@ def test_color_acts_alike_on_premultiplied_and_opaque_colors():
     """Half as much alpha everywhere means half of every premultiplied color, after as before."""
     opaque = torch.cat([torch.rand(4, 3, 16, 16), torch.ones(4, 1, 16, 16)], 1)
     full, half, rgb = (
-        (augment(x * 2 - 1, ("color",), torch.Generator().manual_seed(0)) + 1) / 2
+        (augment(x * 2 - 1, ("color",), Draws(0, len(x))) + 1) / 2
         for x in (opaque, opaque / 2, opaque[:, :3])
     )
     torch.testing.assert_close(half, full / 2)
@@ -206,7 +206,7 @@ def test_color_acts_alike_on_premultiplied_and_opaque_colors():
 def test_translation_moves_a_pixel_by_an_eighth_at_most():
     x = torch.full((64, 4, 16, 16), -1.0)
     x[:, :, 8, 8] = 1
-    moved = augment(x, ("translation",), torch.Generator().manual_seed(0))
+    moved = augment(x, ("translation",), Draws(0, len(x)))
     places = (moved[:, 0] == 1).nonzero()[:, 1:] - 8
     assert len(places) == 64
     assert set(places.flatten().tolist()) == {-2, -1, 0, 1, 2}
@@ -214,7 +214,7 @@ def test_translation_moves_a_pixel_by_an_eighth_at_most():
 
 def test_cutout_blanks_a_square_of_half_a_side_at_most():
     x = torch.ones(64, 4, 16, 16)
-    blank = (augment(x, ("cutout",), torch.Generator().manual_seed(0)) == -1).all(1)
+    blank = (augment(x, ("cutout",), Draws(0, len(x))) == -1).all(1)
     assert blank.sum((1, 2)).max() == 64
     assert blank.any(2).sum(1).max() == blank.any(1).sum(1).max() == 8
 

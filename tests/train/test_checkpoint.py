@@ -16,7 +16,9 @@ def state(step: int) -> tuple[checkpoint.State, torch.optim.Adam]:
     adam = torch.optim.Adam(net.parameters(), fused=True)
     net(torch.ones(1, 3)).sum().backward()
     adam.step()
-    saved = checkpoint.State(step, 1.5 * step, net.state_dict(), {}, {"net": adam.state_dict()})
+    saved = checkpoint.State(
+        step, 1.5 * step, {"saving": 0.5}, net.state_dict(), {}, {"net": adam.state_dict()}
+    )
     return saved, adam
 
 
@@ -25,7 +27,7 @@ def test_round_trip(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, saved)
     loaded, complaints = checkpoint.load_newest(tmp_path)
     assert loaded is not None
-    assert (loaded.step, loaded.seconds, complaints) == (7, 10.5, [])
+    assert (loaded.step, loaded.seconds, loaded.spent, complaints) == (7, 10.5, {"saving": 0.5}, [])
     for name, value in saved.family.items():
         assert torch.equal(loaded.family[name], value)
     _, fresh = state(1)

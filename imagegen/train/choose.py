@@ -1,0 +1,196 @@
+"""What nobody has set, chosen from the pictures, the machine and the time there is."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from imagegen import presets
+from imagegen.data.store import Pictures
+from imagegen.device import pick_device
+from imagegen.families import FAMILIES
+from imagegen.settings import Config, seconds
+from imagegen.train.learner import Learner
+from imagegen.train.loop import build
+from imagegen.train.parallel import Order
+
+CHOSEN: tuple[presets.Keys, ...] = (
+    ("data", "size"),
+    ("model", "width"),
+    ("train", "batch_size"),
+)
+"""What is chosen unless it is set."""
+SIZES = (128, 96, 64, 48, 32)
+WIDTHS = (96, 64, 48)
+NEEDED = 30_000
+"""Pictures of 32x32 pixels that must be seen for something recognisable (tests/bench/RESULTS.md);
+of larger ones more, as many times as they have more pixels."""
+USELESS = 1 / 4
+"""Share of that below which nothing comes out."""
+STEPS = 5
+_OVERHEAD = 0.9  # of the time goes into steps
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting that was chosen, and why."""
+
+    keys: presets.Keys
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a few timed steps promise.
+
+    Attributes:
+        pace: seconds a step.
+        pictures: that will be seen, in the steps or the time there is.
+        needed: that it takes for something recognisable.
+        memory: bytes that the steps took at their peak, all of this program included.
+        budget: seconds there are; None for a training by steps.
+    """
+
+    pace: float
+    pictures: float
+    needed: float
+    memory: int
+    budget: float | None
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether the time is too short for anything."""
+        return self.budget is not None and self.pictures < USELESS * self.needed
+
+    @property
+    def enough(self) -> str:
+        """The budget that would do, as `--budget` takes it."""
+        minutes = math.ceil((self.budget or 0) * self.needed / self.pictures / 60)
+        return f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
+
+
+def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
+    """Choose what `layer` does not set, and put it there, with the reason as its origin.
+
+    From the largest and widest down, the first that sees enough pictures in the time is taken.
+    Each is timed for a few steps on this machine.
+
+    Args:
+        layer: all that is set.
+        side: of the pictures as they are, in pixels.
+
+    Raises:
+        SettingsError: if what is set is wrong.
+    """
+    fixed = {keys: layer.get(keys) for keys in CHOSEN if layer.get(keys) is not None}
+    config = presets.check(layer)
+    device = pick_device(config.device)
+    batch = 16 if device.type == "cpu" else 64
+    choices = []
+    if CHOSEN[2] not in fixed:
+        why = "small steps learn most in little time" if batch == 16 else "a GPU has room for more"
+        choices.append(Choice(CHOSEN[2], batch, f"{why} ({device.type})"))
+        layer.put(CHOSEN[2], batch, "chosen")
+    sizes = [fixed[CHOSEN[0]]] if CHOSEN[0] in fixed else list(_sizes(side))
+    has_width = "width" in FAMILIES[config.family].Model.model_fields
+    widths = [fixed[CHOSEN[1]]] if CHOSEN[1] in fixed else list(WIDTHS) if has_width else [None]
+    tried: list[tuple[int, int | None, Estimate]] = []
+    # First the sizes at full width; only the smallest is also tried narrower.
+    for size, width in [(size, widths[0]) for size in sizes] + list(
+        product(sizes[-1:], widths[1:])
+    ):
+        promise = _trial(layer, size, width)
+        tried.append((size, width, promise))
+        if promise.pictures >= promise.needed:
+            break
+    size, width, promise = tried[-1]
+    if CHOSEN[0] not in fixed:
+        choices.append(Choice(CHOSEN[0], size, _why_size(size, side, tried)))
+        layer.put(CHOSEN[0], size, "chosen")
+    if CHOSEN[1] not in fixed and width is not None:
+        why = "the full width" if width == widths[0] else "narrower, to see more pictures"
+        choices.append(Choice(CHOSEN[1], width, f"{why}: about {promise.pictures:,.0f} in all"))
+        layer.put(CHOSEN[1], width, "chosen")
+    return choices, promise
+
+
+def _sizes(side: int) -> Iterator[int]:
+    """Yield the sizes to try, from the pictures' own down."""
+    own = max(16, side // 4 * 4)
+    if own <= SIZES[0]:
+        yield own
+    yield from (size for size in SIZES if size < own)
+
+
+def _why_size(size: int, side: int, tried: list[tuple[int, int | None, Estimate]]) -> str:
+    larger = [(other, promise) for other, _, promise in tried if other > size]
+    if not larger:
+        return f"the pictures have about {side} px"
+    other, promise = larger[-1]
+    return (
+        f"at {other} px {promise.pictures:,.0f} pictures could be seen, and "
+        f"{promise.needed:,.0f} are needed"
+    )
+
+
+def estimate(layer: presets.Layer) -> Estimate:
+    """Time a few steps on noise, and say what they promise.
+
+    Args:
+        layer: all settings; what is not set has its default.
+
+    Raises:
+        SettingsError: if something set is wrong.
+    """
+    config = presets.check(layer)
+    settings = config.train
+    kind = FAMILIES[config.family]
+    noise = _noise(config)
+    family = build(kind, presets.check_section(kind.Model, "model", layer), config, noise)
+    learner = Learner(family, noise, config)
+    learner.step(Order(0))  # pays for warming up
+    start = time.perf_counter()
+    for step in range(1, STEPS):
+        learner.step(Order(step))
+    pace = (time.perf_counter() - start) / (STEPS - 1)
+    budget = seconds(settings.budget) if settings.steps is None else None
+    steps = settings.steps if budget is None else _OVERHEAD * budget / pace
+    needed = NEEDED * (config.data.size / 32) ** 2
+    return Estimate(pace, (steps or 0) * settings.batch_size, needed, _peak_memory(), budget)
+
+
+def _trial(layer: presets.Layer, size: int, width: int | None) -> Estimate:
+    trial = presets.Layer().over(layer)
+    trial.put(CHOSEN[0], size, "chosen")
+    if width is not None:
+        trial.put(CHOSEN[1], width, "chosen")
+    return estimate(trial)
+
+
+def _noise(config: Config) -> Pictures:
+    """Return a few random pictures of the size that is set."""
+    channels = {"grey": 1, "rgba": 4}.get(config.data.channels, 3)
+    shape = (32, channels, config.data.size, config.data.size)
+    images = np.random.Generator(np.random.Philox(0)).integers(0, 256, shape, np.uint8)
+    return Pictures(images, None, (), ("",) * 32, (), (), np.zeros((32, 8), np.uint8), "")
+
+
+def _peak_memory() -> int:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows does not tell
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,209 @@
+"""A model while it learns: networks, their average and optimisers, and how one step changes them.
+
+It knows phases, not families; nothing here depends on a clock or a file.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from imagegen.data.store import Images, Indices, Pictures, to_tensor
+from imagegen.device import pick_device, pick_precision
+from imagegen.errors import UserError
+from imagegen.family import Batch, Family
+from imagegen.nn.draws import Draws
+from imagegen.settings import Config
+from imagegen.train import checkpoint
+from imagegen.train.parallel import Order, World
+from imagegen.train.plan import half_cosine
+
+
+class Learner:
+    """A family in training.
+
+    Every random number is a function of (train.seed, step, phase, place in the batch), and the
+    sums of a batch do not depend on who computes which share of it but for their rounding.
+
+    Attributes:
+        family: the networks.
+        average: the moving average of those that draw, in eval mode.
+        parts: in how many parts a batch is computed, one after the other; grows where memory is
+            short.
+    """
+
+    def __init__(
+        self, family: Family, pictures: Pictures, config: Config, world: World | None = None
+    ) -> None:
+        """Take a new family, on the CPU, to its device.
+
+        Args:
+            family: as built, its weights drawn from `train.seed`.
+            pictures: the training set.
+            config: every setting.
+            world: the processes that share each batch.
+
+        Raises:
+            SettingsError: if the batch can't be shared, or the device or precision is not there.
+        """
+        torch.set_flush_denormal(True)  # denormals in the moments of Adam are many times slower
+        settings = config.train
+        self.family = family.to(pick_device(config.device)).train()
+        self.average = copy.deepcopy(family).eval().requires_grad_(False)
+        self.optimizers = {
+            phase: torch.optim.Adam(
+                getattr(family, phase).parameters(),
+                lr=settings.lr,
+                betas=settings.betas,
+                fused=True,
+            )
+            for phase in family.phases
+        }
+        self.parts = 1
+        self._pictures = pictures
+        self._config = config
+        self._world = world or World()
+        self._rows = self._world.rows(settings.batch_size, family.together)
+        self._precision = pick_precision(settings.precision, family.device)
+
+    def step(self, order: Order) -> dict[str, Tensor]:
+        """Train every phase once, on one batch; return the means to log.
+
+        Raises:
+            UserError: if there is not enough memory even for the smallest parts.
+        """
+        settings, step = self._config.train, order.step
+        rate = half_cosine(order.progress, settings.lr, settings.lr_end) * order.rate
+        rate *= min(1.0, (step + 1) / (settings.warmup + 1))
+        arrays, labels = self._pictures.batch(
+            settings.seed, step, settings.batch_size, self._config.data.mirror
+        )
+        logs: dict[str, Tensor] = {}
+        for phase, optimizer in self.optimizers.items():
+            self.family.requires_grad_(False)
+            parameters = list(getattr(self.family, phase).requires_grad_(True).parameters())
+            scalars = self._gradients(arrays, labels, order, phase, optimizer)
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            self._world.add([*gradients, *scalars.values()])
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            logs |= scalars
+        half_life = min(settings.ema_half_life, settings.ema_ramp * step)
+        self._follow(0.5 ** (1 / half_life) if half_life else 0.0)
+        return logs
+
+    def state(self, step: int, seconds: float, spent: Mapping[str, float]) -> checkpoint.State:
+        """Return all that changes while training."""
+        return checkpoint.State(
+            step,
+            seconds,
+            dict(spent),
+            self.family.state_dict(),
+            self.drawn(),
+            {phase: optimizer.state_dict() for phase, optimizer in self.optimizers.items()},
+        )
+
+    def restore(self, state: checkpoint.State) -> None:
+        """Go back, or on, to a state of the same family."""
+        self.family.load_state_dict(state.family)
+        self.average.load_state_dict(state.average, strict=False)
+        for phase, optimizer in self.optimizers.items():
+            checkpoint.restore(optimizer, state.optimizers.get(phase, {"state": {}}))
+
+    def drawn(self) -> dict[str, Tensor]:
+        """Return the averaged weights that drawing needs."""
+        weights = self.average.state_dict()
+        return {k: v for k, v in weights.items() if k.split(".")[0] in self.average.drawn_by}
+
+    def look(self, pictures: Pictures, count: int, order: Order) -> Batch:
+        """Return the first `count` pictures as a batch to look at, not to learn from."""
+        labels = None if pictures.labels is None else pictures.labels[:count]
+        return self._batch(pictures.images[:count], labels, order, "look", slice(0, count))
+
+    def _gradients(
+        self,
+        arrays: Images,
+        labels: Indices | None,
+        order: Order,
+        phase: str,
+        optimizer: torch.optim.Optimizer,
+    ) -> dict[str, Tensor]:
+        """Fill in the gradients of this process's share of a batch; return its share of the logs.
+
+        Where memory is short, the share is computed in twice as many parts.
+        """
+        while True:
+            optimizer.zero_grad(set_to_none=True)
+            logs: dict[str, Tensor] = {}
+            try:
+                for rows in self._turns():
+                    batch = self._batch(arrays, labels, order, phase, rows)
+                    weight = len(batch.images) / len(arrays)
+                    with torch.autocast(
+                        self.family.device.type, self._precision, self._precision != torch.float32
+                    ):
+                        loss, scalars = self.family.loss(batch, phase)
+                    (loss * weight).backward()  # type: ignore[no-untyped-call]
+                    for name, value in {phase: loss.detach(), **scalars}.items():
+                        logs[name] = logs.get(name, 0) + value * weight
+                return logs
+            except (RuntimeError, MemoryError) as error:
+                if not _is_short_of_memory(error):
+                    raise
+                share = self._rows.stop - self._rows.start
+                if share // (2 * self.parts) < self.family.together:
+                    raise UserError(
+                        "there is not enough memory for training, even a few pictures at a time",
+                        "try smaller pictures or a narrower network: --set data.size=32 "
+                        "--set model.width=48",
+                    ) from None
+                self.parts *= 2
+
+    def _turns(self) -> Iterator[slice]:
+        """Yield the rows of the batch that are computed at once, one part after the other."""
+        start, stop = self._rows.start, self._rows.stop
+        together = self.family.together
+        size = max(together, -(-(stop - start) // self.parts // together) * together)
+        for first in range(start, stop, size):
+            yield slice(first, min(first + size, stop))
+
+    def _batch(
+        self, arrays: Images, labels: Indices | None, order: Order, phase: str, rows: slice
+    ) -> Batch:
+        device = self.family.device
+        return Batch(
+            to_tensor(arrays[rows]).to(device),
+            None if labels is None else torch.from_numpy(labels[rows]).to(device),
+            order.step,
+            order.progress,
+            len(self._pictures),
+            Draws(_hash(self._config.train.seed, order.step, phase), len(arrays), rows),
+            order.caution,
+        )
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        """Move the average towards the weights, to decay * average + (1 - decay) * weights."""
+        for part in self.family.drawn_by:
+            ours, theirs = getattr(self.average, part), getattr(self.family, part)
+            torch._foreach_lerp_(list(ours.parameters()), list(theirs.parameters()), 1 - decay)
+            for mine, new in zip(ours.buffers(), theirs.buffers(), strict=True):
+                mine.copy_(new)
+
+
+def _hash(seed: int, step: int, phase: str) -> int:
+    """Return 63 bits for the randomness of one phase of one step: neighbours share nothing."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{phase}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Say whether an error means that a smaller batch might fit."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error)  # what torch's allocator for the CPU says

@@ -1,0 +1,223 @@
+"""Looking at a model while it learns: how good, how varied, how original its pictures are by now.
+
+All looks draw the same seeds and compare them with the same real pictures, so that what changes
+from one to the next is the model. The numbers are those of `imagegen evaluate`, of fewer pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from imagegen.data.store import Pictures, as_numbers
+from imagegen.evaluate import drawn, features, metrics
+from imagegen.evaluate.copies import Index
+from imagegen.evaluate.measure import LEAST
+from imagegen.settings import Settings
+from imagegen.train.learner import Learner
+from imagegen.train.parallel import Order
+
+EVERY = 8_000
+"""Pictures trained on from one look to the next, if nothing else is set."""
+AT_MOST = 0.04
+"""Share of the time that looks may take where a clock decides."""
+SEEDS = range(256)
+_REAL = 500  # training pictures to compare with
+_ASKED = 128  # pictures that are compared with each training picture
+_CHECKED = 128  # pictures a side for the family's own check
+
+COLLAPSED = 0.25
+"""Pictures that differ less than this, as a share of how much real ones do, are a collapse."""
+ANSWERS = 3
+"""Times that a collapse is answered before training is given up."""
+MEMORISED = 0.5
+"""A model that copies more than this share of its pictures, surely and twice, is stopped."""
+SUSPICIOUS = 0.1
+"""Share of copies from which on a look is no candidate for the best if another one is."""
+PATIENCE = 8
+"""Looks without a better one after which training has reached its plateau."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found at a step; None where there are too few pictures to say.
+
+    Attributes:
+        step: optimiser steps done.
+        kid: kernel distance to the training pictures, with its interval: lower is better.
+        coverage: share of held-out pictures that have a made one in their neighbourhood.
+        copies: share of made pictures that are training pictures again; `copies_low`: at least.
+        spread: how much made pictures differ, over all and from the most alike one, whichever is
+            less: 1 is as much as real ones.
+        checks: the family's own, see `Family.check`.
+    """
+
+    step: int
+    kid: float | None
+    kid_low: float | None
+    kid_high: float | None
+    coverage: float | None
+    copies: float | None
+    copies_low: float | None
+    spread: float | None
+    checks: Mapping[str, float]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Look:
+        """Return the look that a journal tells of."""
+        names = [field.name for field in fields(cls) if field.name not in ("step", "checks")]
+        others = set(record) - {*names, "step", "at", "decision", "seconds"}
+        numbers = {name: record.get(name) for name in names}
+        return cls(record["at"], **numbers, checks={name: record[name] for name in others})
+
+    def record(self) -> dict[str, Any]:
+        """Return the numbers by name, without those that nothing is known of."""
+        numbers = {**vars(self), **self.checks}
+        del numbers["step"], numbers["checks"]
+        return {key: float(f"{v:.6g}") for key, v in numbers.items() if v is not None}
+
+
+class Watcher:
+    """Looks at a model. The real pictures' features are computed once, at the first look."""
+
+    def __init__(
+        self, training: Pictures, held_out: Pictures, index: Index | None, sampling: Settings
+    ) -> None:
+        """Compare with these pictures.
+
+        Args:
+            training: the training set.
+            held_out: real pictures that are not in it, or none.
+            index: of the training set, to find copies with.
+            sampling: how pictures are drawn.
+        """
+        self.training, self.held_out = training, held_out
+        self.index = index
+        self.sampling = sampling
+        self._known: tuple[features.Extractor, metrics.Array, metrics.Array] | None = None
+
+    def look(self, learner: Learner, order: Order) -> Look:
+        """Draw pictures of the averaged model and measure them."""
+        counts = self.training.label_counts()
+        made = drawn.sample(learner.average, self.sampling, SEEDS, counts, features.silent)
+        numbers: dict[str, Any] = dict.fromkeys(
+            ("kid", "kid_low", "kid_high", "coverage", "copies", "copies_low", "spread")
+        )
+        if self.index is not None:
+            distances, _ = self.index.nearest(made.images[:: len(made) // _ASKED])
+            hits = int(self.index.copies(distances).sum())
+            numbers["copies"] = hits / len(distances)
+            numbers["copies_low"], _ = metrics.share_interval(hits, len(distances))
+        if len(self.training) >= LEAST:
+            extractor, real, held = self._real(learner)
+            ours = extractor(made.images).astype(np.float64)
+            kernels = metrics.kernels(real, ours)
+            numbers["kid"] = metrics.kid(kernels)
+            low, high = metrics.interval(metrics.kid_draws(kernels, 400))
+            numbers |= {"kid_low": low, "kid_high": high, "spread": spread(real, ours)}
+            if len(held) >= LEAST:
+                numbers["coverage"] = metrics.overlap(held, ours).coverage
+        return Look(order.step, **numbers, checks=self._check(learner, order))
+
+    def _real(self, learner: Learner) -> tuple[features.Extractor, metrics.Array, metrics.Array]:
+        """Return the features of training and of held-out pictures, and what gives them."""
+        if self._known is None:
+            order = np.argsort(as_numbers(self.training.digests), kind="stable")
+            images = self.training.images[order[:_REAL]]
+            extractor = features.quick(images, learner.family.device)
+            held = self.held_out.images[:_REAL]
+            both = extractor(np.concatenate([images, held])).astype(np.float64)
+            self._known = extractor, both[: len(images)], both[len(images) :]
+        return self._known
+
+    def _check(self, learner: Learner, order: Order) -> Mapping[str, float]:
+        together = learner.family.together
+        count = min(_CHECKED, len(self.training), len(self.held_out)) // together * together
+        if count < LEAST:
+            return {}
+        known, held = (
+            learner.look(pictures, count, order) for pictures in (self.training, self.held_out)
+        )
+        return learner.family.check(known, held)
+
+
+def spread(real: metrics.Array, made: metrics.Array) -> float | None:
+    """Return how much features of made pictures differ, as a share of how much real ones do.
+
+    The least of two ratios: of the mean distance of all pairs, which falls when all pictures
+    become alike, and of the median distance to the nearest other picture, which falls when a few
+    pictures come again and again.
+    """
+    count = min(len(real), len(made))
+    ratios = []
+    (all_real, near_real), (all_made, near_made) = (_distances(one[:count]) for one in (real, made))
+    for ours, theirs in ((all_made, all_real), (near_made, near_real)):
+        if theirs > 0:
+            ratios.append(ours / theirs)
+    return min(ratios, default=None)
+
+
+def _distances(x: metrics.Array) -> tuple[float, float]:
+    """Return the mean distance of pairs, and the median one to the nearest other."""
+    squares = np.maximum(metrics.squared_distances(x, x), 0)
+    np.fill_diagonal(squares, np.inf)
+    nearest = np.median(np.sqrt(squares.min(1)))
+    np.fill_diagonal(squares, 0)
+    return float(np.sqrt(squares).sum() / (len(x) * (len(x) - 1))), float(nearest)
+
+
+def lowest(looks: Sequence[Look]) -> Look | None:
+    """Return the look with the lowest KID, of those that do not copy; the last one without any."""
+    honest = [one for one in looks if (one.copies_low or 0) <= SUSPICIOUS] or looks
+    measured = [(one.kid, one.step, one) for one in honest if one.kid is not None]
+    if not measured:
+        return honest[-1] if honest else None
+    return min(measured)[2]
+
+
+def best(looks: Sequence[Look]) -> Look | None:
+    """Return the look whose weights are to be used, of all so far; None without any.
+
+    That is the last one, unless the lowest one was better beyond doubt: its interval of KID lies
+    below that of the last, or the last copies and it does not.
+    """
+    candidate = lowest(looks)
+    if candidate is None:
+        return None
+    last = looks[-1]
+    if (last.copies_low or 0) > SUSPICIOUS >= (candidate.copies_low or 0):
+        return candidate
+    if candidate.kid_high is None or last.kid_low is None:
+        return last
+    return candidate if candidate.kid_high < last.kid_low else last
+
+
+def caution(looks: Sequence[Look]) -> int:
+    """Return how many signs of collapse are answered after these looks."""
+    return min(ANSWERS, sum(has_collapsed(one) for one in looks))
+
+
+def is_given_up(looks: Sequence[Look]) -> bool:
+    """Say whether all answers to a collapse were in vain."""
+    return has_collapsed(looks[-1]) and sum(has_collapsed(one) for one in looks) > ANSWERS
+
+
+def has_collapsed(look: Look) -> bool:
+    """Say whether the pictures are (nearly) the same, or a few over and over."""
+    return look.spread is not None and look.spread < COLLAPSED
+
+
+def memorises(looks: Sequence[Look]) -> bool:
+    """Say whether most of the pictures are copies, at two looks in a row."""
+    return len(looks) >= 2 and all((one.copies_low or 0) > MEMORISED for one in looks[-2:])
+
+
+def is_plateau(looks: Sequence[Look]) -> bool:
+    """Say whether no look of the last few was better than all before."""
+    measured = [one.kid for one in looks if one.kid is not None]
+    if len(measured) <= PATIENCE:
+        return False
+    return min(measured[-PATIENCE:]) >= min(measured[:-PATIENCE])

@@ -1,0 +1,142 @@
+"""One step, however the batch is shared out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from imagegen.data.store import load_pictures
+from imagegen.errors import SettingsError, UserError
+from imagegen.families import FAMILIES
+from imagegen.settings import Config, DataSettings, TrainSettings
+from imagegen.train.learner import Learner
+from imagegen.train.loop import build
+from imagegen.train.parallel import Order, World
+
+
+@pytest.fixture(scope="module")
+def smileys():
+    return load_pictures("sample:smileys", DataSettings(size=16))
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def make(request: pytest.FixtureRequest, smileys):
+    """Return a function that makes a small learner of each family."""
+
+    def learner(batch_size: int = 16, **train: object) -> Learner:
+        config = Config(
+            family=request.param, train=TrainSettings(batch_size=batch_size, **train)
+        )
+        kind = FAMILIES[request.param]
+        small = {"width": 8} if "width" in kind.Model.model_fields else {}
+        return Learner(build(kind, kind.Model(**small), config, smileys), smileys, config)
+
+    return learner
+
+
+def weights(learner: Learner) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in learner.family.parameters()])
+
+
+def steps(learner: Learner, count: int = 3) -> dict[str, torch.Tensor]:
+    logs: dict[str, torch.Tensor] = {}
+    for step in range(count):
+        logs = learner.step(Order(step, step / 10))
+    return logs
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_gives_the_same(make, parts: int) -> None:
+    whole, split = make(), make()
+    split.parts = parts
+    ours, theirs = steps(whole), steps(split)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
+    # Adam turns the rounding of a gradient near zero into a step of the rate.
+    assert (weights(whole) - weights(split)).abs().mean() < 1e-6
+
+
+def test_where_memory_is_short_the_batch_is_split(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, whole = make(), make()
+    real = learner.family.loss
+
+    def loss(batch, phase):
+        if len(batch.images) > 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return real(batch, phase)
+
+    monkeypatch.setattr(learner.family, "loss", loss)
+    ours, theirs = steps(learner), steps(whole)
+    assert learner.parts == 4
+    for name, value in ours.items():
+        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
+
+
+def test_without_any_memory_it_says_so(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = make()
+
+    def loss(batch, phase):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(learner.family, "loss", loss)
+    with pytest.raises(UserError, match="not enough memory") as error:
+        learner.step(Order(0))
+    assert "data.size" in error.value.hint
+
+
+def test_other_errors_are_not_taken_for_it(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = make()
+
+    def loss(batch, phase):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(learner.family, "loss", loss)
+    with pytest.raises(RuntimeError, match="mat1"):
+        learner.step(Order(0))
+
+
+def test_half_the_rate_is_half_the_step(make) -> None:
+    start, full, half = make(), make(), make()
+    full.step(Order(0, rate=1.0))
+    half.step(Order(0, rate=0.5))
+    first = start.family.phases[0]  # the others see its step
+    before, far, near = (
+        torch.cat([p.detach().flatten() for p in getattr(one.family, first).parameters()])
+        for one in (start, full, half)
+    )
+    assert (near - before).abs().sum() == pytest.approx((far - before).abs().sum() / 2, rel=1e-3)
+
+
+def test_a_state_brings_everything_back(make) -> None:
+    one, other = make(), make()
+    steps(one, 2)
+    other.restore(one.state(2, 1.0, {}))
+    one.step(Order(2))
+    other.step(Order(2))
+    assert torch.equal(weights(one), weights(other))
+    beginning = make().state(0, 0.0, {})
+    one.restore(beginning)
+    steps(one, 3)
+    fresh = make()
+    steps(fresh, 3)
+    assert torch.equal(weights(one), weights(fresh))
+
+
+def test_shares_of_a_batch() -> None:
+    assert World().rows(15, 4) == slice(0, 15)
+    assert World(1, 2).rows(16, 4) == slice(8, 16)
+    with pytest.raises(SettingsError, match="can't be shared by 2 processes") as error:
+        World(1, 2).rows(12, 4)
+    assert "multiple of 8" in error.value.hint
+
+
+def test_mixed_precision_is_refused_where_it_is_slower(make, monkeypatch) -> None:
+    from imagegen import device
+
+    monkeypatch.setattr(device, "_mixed_speed", lambda device: 0.42)
+    with pytest.raises(SettingsError, match=r"bfloat16 runs at 0\.42 times the speed"):
+        make(precision="bfloat16")
+    monkeypatch.setattr(device, "_mixed_speed", lambda device: 1.7)
+    logs = steps(make(precision="bfloat16"))
+    assert all(value.isfinite() for value in logs.values())

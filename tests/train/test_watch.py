@@ -1,0 +1,86 @@
+"""What looks at the quality conclude, on numbers made up and on pictures that are real."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imagegen.train import watch
+from imagegen.train.watch import Look
+
+
+def look(step: int, kid: float | None = 0.5, copies: float = 0.0, spread: float = 1.0) -> Look:
+    low, high = (None, None) if kid is None else (kid - 0.05, kid + 0.05)
+    return Look(step, kid, low, high, 0.5, copies, copies, spread, {"gap": 0.1})
+
+
+def looks(*kids: float) -> list[Look]:
+    return [look(100 * number, kid) for number, kid in enumerate(kids, start=1)]
+
+
+def test_a_look_is_written_down_and_read_again() -> None:
+    one = look(300)
+    assert Look.of({"decision": "watched", "at": 300, **one.record()}) == one
+    few = Look(7, None, None, None, None, 0.5, 0.25, None, {})
+    assert Look.of({"decision": "watched", "at": 7, **few.record()}) == few
+
+
+def test_the_last_is_the_best_unless_another_was_so_beyond_doubt() -> None:
+    assert watch.best([]) is None
+    for kids, step in [
+        ((0.9, 0.5, 0.4), 300),
+        ((0.9, 0.4, 0.45), 300),  # intervals overlap
+        ((0.9, 0.4, 0.6), 200),
+        ((0.9, 0.4, 0.6, 0.45), 400),
+    ]:
+        best = watch.best(looks(*kids))
+        assert best is not None
+        assert best.step == step
+
+
+def test_what_copies_is_not_the_best_if_something_else_is_there() -> None:
+    best = watch.best([look(1, 0.5), look(2, 0.1, copies=0.8)])
+    assert best is not None
+    assert best.step == 1
+    best = watch.best([look(1, 0.5, copies=0.9), look(2, 0.6, copies=0.8)])
+    assert best is not None
+    assert best.step == 2
+
+
+def test_without_numbers_the_last_is_the_best() -> None:
+    best = watch.best([look(1, None), look(2, None)])
+    assert best is not None
+    assert best.step == 2
+
+
+def test_collapse_is_answered_three_times() -> None:
+    fine, bad = look(1), look(2, spread=0.1)
+    assert not watch.has_collapsed(fine)
+    assert [watch.caution([fine, *[bad] * n]) for n in range(5)] == [0, 1, 2, 3, 3]
+    assert not watch.is_given_up([bad] * 3)
+    assert watch.is_given_up([bad] * 4)
+    assert not watch.is_given_up([*[bad] * 4, fine])
+
+
+def test_copying_is_believed_at_the_second_look() -> None:
+    bad = look(1, copies=0.6)
+    assert not watch.memorises([bad])
+    assert watch.memorises([look(0), bad, bad])
+    assert not watch.memorises([bad, bad, look(2)])
+
+
+def test_a_plateau_is_eight_looks_without_a_better_one() -> None:
+    assert not watch.is_plateau(looks(*[0.5] * 8))
+    assert watch.is_plateau(looks(*[0.5] * 9))
+    assert watch.is_plateau(looks(0.9, 0.4, *[0.5] * 8))
+    assert not watch.is_plateau(looks(0.9, 0.4, *[0.5] * 7, 0.39))
+
+
+def test_spread_of_known_sets() -> None:
+    random = np.random.Generator(np.random.Philox(1))
+    real = random.normal(size=(200, 16))
+    assert watch.spread(real, random.normal(size=(200, 16))) == pytest.approx(1, abs=0.1)
+    assert watch.spread(real, 0.1 * random.normal(size=(200, 16))) == pytest.approx(0.1, abs=0.02)
+    again = random.normal(size=(10, 16))[np.arange(200) % 10]  # a few pictures, over and over
+    assert watch.spread(real, again + 1e-3 * random.normal(size=again.shape)) < 0.01
+    assert watch.spread(np.zeros((20, 3)), random.normal(size=(20, 3))) is None
