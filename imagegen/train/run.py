@@ -148,6 +148,9 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         line = f"{part}: {len(fit)} of {len(names)} tensors carried over"
         new = [name for name in names if name not in fit]
         lines.append(line + (f"; new: {', '.join(new[:3])}" if new else ""))
+    labels = tuple(parent.header()["labels"])
+    if labels != family.condition.labels:
+        lines.append("labels differ: what was learnt of them starts as that of others")
     lines.append("not carried over: optimisers, steps done, schedules, measurements")
     return lines
 

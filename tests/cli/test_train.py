@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
+from imagegen import registry
 from tests.cli.conftest import SMALL, Call
 
 
@@ -89,12 +93,179 @@ def test_mistakes(
     assert not (home / "models").exists()
 
 
-def test_what_has_broken_down_is_not_saved(call: Call, pictures: Path, home: Path) -> None:
+def test_what_has_broken_down_is_gone_back_on_three_times_and_not_saved(
+    call: Call, pictures: Path, home: Path
+) -> None:
     words = ["--set", "train.lr=1e30", "--set", "train.warmup=0", "--steps", 40]
     answer = call("train", pictures, *SMALL, *words, code=1)
-    assert "training broke down at step" in answer.err
-    assert "try a lower rate" in answer.err
+    assert answer.err.count("back to step 0, and on at half the rate") == 3
+    assert "error: training broke down at step" in answer.err
+    assert "the 3 times halved rate" in answer.err
+    assert "--set train.lr=" in answer.err
     assert not list((home / "models/shapes").glob("model.safetensors"))
+
+
+def test_one_accident_is_survived(
+    call: Call, pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen.families.gan import Gan
+
+    real, seen = Gan.loss, []
+
+    def loss(self, batch, phase):
+        value, logs = real(self, batch, phase)
+        if batch.step == 10 and phase == "generator":
+            seen.append(batch.step)
+            if len(seen) == 1:
+                return value * float("nan"), logs
+        return value, logs
+
+    monkeypatch.setattr(Gan, "loss", loss)
+    answer = call("train", pictures, *SMALL, "--steps", 24)
+    assert "warning: step 12: discriminator is not a number any more: back to step 8" in answer.err
+    assert "on at half the rate, 0.00025" in answer.err
+    assert "all steps done: step 24" in answer.err
+    assert len(seen) == 2
+
+
+def test_a_model_is_made_anew_only_by_force(call: Call, pictures: Path, home: Path) -> None:
+    call("train", pictures, *SMALL, "--steps", 4)
+    before = (home / "models/shapes/model.safetensors").read_bytes()
+    answer = call("train", pictures, *SMALL, "--steps", 4, "--seed", 5, code=1)
+    assert "train.seed 0 then, 5 now" in answer.err
+    assert "--force" in answer.err
+    assert (home / "models/shapes/model.safetensors").read_bytes() == before
+    call("train", pictures, *SMALL, "--steps", 4, "--seed", 5, "--force")
+    assert (home / "models/shapes/model.safetensors").read_bytes() != before
+
+
+def test_a_new_model_from_an_old_ones_weights(
+    call: Call, pictures: Path, home: Path, trained: Path
+) -> None:
+    words = ["--continue-from", "smileys", "--steps", 4]
+    answer = call("train", pictures, *words, "--name", "next")
+    assert "generator: 25 of 27 tensors carried over; new: generator.last.weight" in answer.err
+    assert "not carried over: optimisers, steps done" in answer.err
+    known = json.loads((home / "models/next/data.json").read_text())
+    assert known["continued_from"] == {"name": "smileys", "step": 6}
+    assert "is finished" in call("train", pictures, *words, "--name", "next").err
+    assert "its own beginning" in call("train", pictures, *words, "--name", "smileys", code=2).err
+    assert call("train", *words, "--name", "same").err.count("tensors carried over\n") == 2
+    shutil.rmtree(trained / "state")  # as one that was imported
+    answer = call("train", *words, "--name", "third")
+    assert "discriminator: 0 of" in answer.err
+
+
+def test_it_looks_at_the_quality_and_says_so(call: Call, home: Path) -> None:
+    words = ["sample:smileys", *SMALL, "--steps", 8, "--set", "train.watch_every=4"]
+    lines = call("train", *words, "--json").out.splitlines()
+    events = [json.loads(line) for line in lines]
+    looks = [event for event in events if event["event"] == "watched"]
+    assert [event["step"] for event in looks] == [4, 8]
+    for event in looks:
+        assert event["kid_low"] < event["kid"] < event["kid_high"]
+        assert 0 <= event["coverage"] <= 1
+        assert event["copies"] == 0
+        assert event["spread"] > 0
+        assert "gap" in event
+    assert events[-1]["spent"].keys() == {"watching", "saving", "sheets"}
+    metrics = (home / "models/smileys/metrics.jsonl").read_text()
+    assert metrics.count('"kid"') == 2
+
+
+def test_the_best_weights_are_the_model(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen.train import watch
+
+    real, kids = watch.Watcher.look, iter([0.5, 0.1, 0.9])
+
+    def look(self, learner, order):
+        kid = next(kids)
+        return replace(real(self, learner, order), kid=kid, kid_low=kid - 0.01, kid_high=kid + 0.01)
+
+    monkeypatch.setattr(watch.Watcher, "look", look)
+    words = ["sample:smileys", *SMALL, "--steps", 12, "--set", "train.watch_every=4"]
+    answer = call("train", *words, "--name", "peak")
+    assert "the model is that of step 8, which was better" in answer.err
+    assert "step 12: KID 0.900" in answer.err
+    assert "best so far: step 8" in answer.err
+    header = registry.Model(home / "models/peak").header()
+    assert header["step"] == 8
+    call("train", *words[:-4], "--steps", 8, "--set", "train.watch_every=0", "--name", "short")
+    ours, theirs = (load_file(home / "models" / n / "model.safetensors") for n in ("peak", "short"))
+    assert ours.keys() == theirs.keys()
+
+
+@pytest.mark.parametrize(
+    ("spread", "copies", "expected"),
+    [(0.1, 0.0, "collapse: 3 times"), (1.0, 0.9, "copying: 90% of the pictures")],
+)
+def test_it_stops_when_there_is_no_point_in_going_on(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch, spread, copies, expected
+) -> None:
+    from imagegen.train import watch
+
+    real = watch.Watcher.look
+
+    def look(self, learner, order):
+        return replace(real(self, learner, order), spread=spread, copies=copies, copies_low=copies)
+
+    monkeypatch.setattr(watch.Watcher, "look", look)
+    words = ["sample:smileys", *SMALL, "--steps", 40, "--set", "train.watch_every=4"]
+    answer = call("train", *words)
+    assert expected in answer.err
+    assert "is finished: " + expected in call("train", *words).err
+    registry.load(registry.Model(home / "models/smileys"))
+
+
+def test_a_plateau_ends_early_and_annealed(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen.train import watch
+
+    real = watch.Watcher.look
+    monkeypatch.setattr(
+        watch.Watcher, "look", lambda self, *words: replace(real(self, *words), kid=0.5)
+    )
+    monkeypatch.setattr(watch, "PATIENCE", 3)
+    words = ["sample:smileys", *SMALL, "--steps", 400, "--set", "train.watch_every=10"]
+    answer = call("train", *words)
+    assert "plan: 44 steps (plateau: no better for 3 looks" in answer.err
+    assert "plateau: no better for 3 looks; the rate goes down now: step 44" in answer.err
+
+
+def test_an_almost_full_disk_stops_it_with_everything_saved(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([10**9, 10**9, 10**5, 10**5])
+    usage = shutil.disk_usage(home)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=next(free)))
+    words = ["sample:smileys", *SMALL, "--steps", 40, "--set", "train.watch_every=0"]
+    answer = call("train", *words, code=1)
+    assert "error: the disk is almost full: stopped, with everything saved" in answer.err
+    states = sorted((home / "models/smileys/state").glob("0*.safetensors"))
+    assert [state.name for state in states] == ["000000008.safetensors"]
+    monkeypatch.undo()
+    monkeypatch.setenv("IMAGEGEN_HOME", str(home))
+    assert "going on from step 8" in call("train", *words).err
+
+
+def test_what_is_not_set_is_chosen_and_kept(
+    call: Call, pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen.train import choose
+
+    def estimate(layer):
+        size, width = layer.get(("data", "size")), layer.get(("model", "width"))
+        return choose.Estimate(0.1, 1e6 * 8 / width / size, 2e4 if size > 20 else 1e3, 10**9, 60)
+
+    monkeypatch.setattr(choose, "estimate", estimate)
+    small = ["--set", "model.width=8", "--set", "train.batch_size=4"]
+    answer = call("train", pictures, *small, "--budget", "3s")
+    assert "data.size=40: the pictures have about 40 px" in answer.err
+    monkeypatch.setattr(choose, "NEEDED", 10**12)
+    assert "is finished" in call("train", pictures, *small, "--budget", "3s").err
 
 
 def test_json_says_what_would_be_done(call: Call, pictures: Path) -> None:

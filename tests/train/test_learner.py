@@ -24,9 +24,7 @@ def make(request: pytest.FixtureRequest, smileys):
     """Return a function that makes a small learner of each family."""
 
     def learner(batch_size: int = 16, **train: object) -> Learner:
-        config = Config(
-            family=request.param, train=TrainSettings(batch_size=batch_size, **train)
-        )
+        config = Config(family=request.param, train=TrainSettings(batch_size=batch_size, **train))
         kind = FAMILIES[request.param]
         small = {"width": 8} if "width" in kind.Model.model_fields else {}
         return Learner(build(kind, kind.Model(**small), config, smileys), smileys, config)
@@ -105,7 +103,8 @@ def test_half_the_rate_is_half_the_step(make) -> None:
         torch.cat([p.detach().flatten() for p in getattr(one.family, first).parameters()])
         for one in (start, full, half)
     )
-    assert (near - before).abs().sum() == pytest.approx((far - before).abs().sum() / 2, rel=1e-3)
+    moved = (far - before).abs().sum().item()
+    assert (near - before).abs().sum().item() == pytest.approx(moved / 2, rel=1e-3)
 
 
 def test_a_state_brings_everything_back(make) -> None:

@@ -1,0 +1,77 @@
+"""What is chosen for a machine of a known speed."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagegen.presets import Layer
+from imagegen.train import choose
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that sets how many pictures of 32 px, at full width, can be seen."""
+
+    def set_speed(pictures: float) -> None:
+        def estimate(layer: Layer) -> choose.Estimate:
+            size = layer.get(("data", "size"))
+            width = layer.get(("model", "width"))
+            share = (32 / size) ** 2 * 96 / width
+            needed = choose.NEEDED * (size / 32) ** 2
+            return choose.Estimate(0.1, pictures * share, needed, 10**9, 600)
+
+        monkeypatch.setattr(choose, "estimate", estimate)
+
+    return set_speed
+
+
+@pytest.mark.parametrize(
+    ("pictures", "side", "size", "width"),
+    [
+        (1e9, 512, 128, 96),
+        (1e6, 512, 64, 96),
+        (1e6, 28, 28, 96),
+        (1e6, 17, 16, 96),
+        (1e5, 500, 32, 96),
+        (2.5e4, 500, 32, 64),
+        (1e3, 500, 32, 48),
+        (1e9, 70, 68, 96),
+        (1e9, 5, 16, 96),
+    ],
+)
+def test_the_largest_that_there_is_time_for(machine, pictures, side, size, width) -> None:
+    machine(pictures)
+    layer = Layer()
+    choices, promise = choose.choose(layer, side)
+    assert {".".join(c.keys): c.value for c in choices} == {
+        "data.size": size,
+        "model.width": width,
+        "train.batch_size": 16,
+    }
+    assert layer.get(("data", "size")) == size
+    assert all(choice.reason for choice in choices)
+    assert promise.is_useless == (pictures == 1e3)
+
+
+def test_what_is_set_stays(machine) -> None:
+    machine(1e9)
+    layer = Layer({"data": {"size": 48}, "train": {"batch_size": 4}})
+    choices, _ = choose.choose(layer, 512)
+    assert [choice.keys for choice in choices] == [("model", "width")]
+    assert layer.get(("data", "size")) == 48
+
+
+def test_what_would_do_is_said(machine) -> None:
+    machine(1e3)
+    _, promise = choose.choose(Layer(), 500)
+    assert promise.enough == "150m" or promise.enough.endswith("h")
+
+
+def test_real_steps_are_timed() -> None:
+    layer = Layer({"data": {"size": 16}, "model": {"width": 8}, "train": {"batch_size": 4}})
+    promise = choose.estimate(layer)
+    assert promise.pace > 0
+    assert promise.pictures > 0
+    assert promise.memory > 10**8
+    layer.put(("train", "steps"), 50, "")
+    assert choose.estimate(layer).pictures == 200
