@@ -138,7 +138,11 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         UserError: if the model has neither, or is damaged.
     """
     state, _ = checkpoint.load_newest(parent.state)
-    known = state.family if state is not None else registry.load(parent)[0].state_dict()
+    if state is not None:
+        known = state.family
+    else:
+        drawn, _ = registry.load(parent)
+        known = {k: v for k, v in drawn.state_dict().items() if k.split(".")[0] in drawn.drawn_by}
     ours = family.state_dict()
     lines = []
     for part, _ in family.named_children():
