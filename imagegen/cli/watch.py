@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,15 +52,31 @@ def watch(
     from imagegen.cli import console
 
     model = registry.find(name)
+    if as_json:
+        _follow(model, once)
+    elif once or not console.is_terminal(1):
+        _print(model)
+    else:
+        _animate(model)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C end the watching between two looks, so that no line is torn.
+
+    Yields:
+        What to call after a look: it waits, and says whether to end.
+    """
+    asked = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
     try:
-        if as_json:
-            _follow(model, once)
-        elif once or not console.is_terminal(1):
-            _print(model)
-        else:
-            _animate(model)
-    except KeyboardInterrupt:
-        return
+        yield lambda: _wait(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _wait(asked: threading.Event) -> bool:
+    return asked.wait(EVERY)
 
 
 def _follow(model: registry.Model, once: bool) -> None:
@@ -66,16 +84,16 @@ def _follow(model: registry.Model, once: bool) -> None:
     from imagegen.train import history
 
     before: list[list[Record]] = [[], [], []]
-    while True:
-        now = history.read(model)
-        after = [now.progress, now.watched, now.journal]
-        new = [record for pair in zip(before, after, strict=True) for record in _news(*pair)]
-        for record in sorted(new, key=history.step_of):
-            emit_json({"event": _kind(record), **record})
-        if once or not now.running:
-            break
-        before = after
-        time.sleep(EVERY)
+    with _until_interrupted() as interrupted:
+        while True:
+            now = history.read(model)
+            after = [now.progress, now.watched, now.journal]
+            new = [record for pair in zip(before, after, strict=True) for record in _news(*pair)]
+            for record in sorted(new, key=history.step_of):
+                emit_json({"event": _kind(record), **record})
+            if once or not now.running or interrupted():
+                break
+            before = after
     state, reason = _state(model, now)
     emit_json(
         {"event": "state", "state": state, "step": now.step, "total": now.total, "reason": reason}
@@ -131,13 +149,12 @@ def _animate(model: registry.Model) -> None:
     from imagegen.train import history
 
     console = Console(highlight=False)
-    with Live(console=console, auto_refresh=False) as live:
+    with _until_interrupted() as interrupted, Live(console=console, auto_refresh=False) as live:
         while True:
             now = history.read(model)
             live.update(_view(model, now, console, console.height - 1), refresh=True)
-            if not now.running:
+            if not now.running or interrupted():
                 break
-            time.sleep(EVERY)
 
 
 def _view(

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def test_following_until_it_ends(call: Call, files: Path, monkeypatch: pytest.Mo
         lambda: put(metrics, losses(20), losses(40, 2.0), quality(20)),
         lambda: (put(journal, DECIDED, FINISHED), lock.__exit__(None, None, None)),
     ]
-    monkeypatch.setattr(watch.time, "sleep", lambda _: happens.pop(0)())
+    monkeypatch.setattr(watch, "_wait", lambda _: happens.pop(0)() is True)
     lines = call("models", "watch", "smileys", "--json").out.splitlines()
     events = [(e["event"], e.get("step"), e.get("generator")) for e in map(json.loads, lines)]
     assert events == [
@@ -217,11 +218,15 @@ def test_once_does_not_follow(call: Call, in_training: Path) -> None:
 def test_ctrl_c_is_a_clean_end(
     call: Call, in_training: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_: float) -> None:
-        raise KeyboardInterrupt
+    def interrupted(asked: threading.Event) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return asked.wait(60)
 
-    monkeypatch.setattr(watch.time, "sleep", interrupt)
-    assert call("models", "watch", "smileys", "--json").err == ""
+    monkeypatch.setattr(watch, "_wait", interrupted)
+    answer = call("models", "watch", "smileys", "--json")
+    assert json.loads(answer.out.splitlines()[-1])["state"] == "running"
+    assert answer.err == ""
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def on_a_terminal(interrupt: bool = False) -> str:
