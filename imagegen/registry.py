@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -283,16 +284,41 @@ def locked(model: Model) -> Iterator[None]:
         yield
         return
     with (model.state / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"model '{model.name}' is being trained by another process",
-                "wait for it or stop it; a new training takes another name: --name NAME",
-            ) from None
+        if not _flock(file, fcntl.LOCK_EX):
+            time.sleep(0.1)  # it may be `is_training`, which looks for a moment
+            if not _flock(file, fcntl.LOCK_EX):
+                raise UserError(
+                    f"model '{model.name}' is being trained by another process",
+                    "wait for it or stop it; a new training takes another name: --name NAME",
+                )
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def is_training(model: Model) -> bool:
+    """Say whether a process holds a model's training. Windows can't tell: there, no.
+
+    The only way to ask is to take the lock, shared with others who ask, and let it go at once.
+    """
+    try:
+        import fcntl
+
+        with (model.state / "lock").open() as file:
+            return not _flock(file, fcntl.LOCK_SH)
+    except (ImportError, OSError):  # nobody has trained it here
+        return False
+
+
+def _flock(file: IO[str], kind: int) -> bool:
+    """Try to take a lock; closing the file lets it go."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def remove(model: Model) -> None:

@@ -76,7 +76,7 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
 
 def test_a_missing_sum_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"weights: No such file"):
+    with pytest.raises(UserError, match=r"weights\.sha256: No such file"):
         durable.read_checked(tmp_path / "weights")
 
 

@@ -103,6 +103,13 @@ def emit_json(record: Any) -> None:
     emit(json.dumps(record, ensure_ascii=True))
 
 
+def clock(seconds: float) -> str:
+    """Return a time as people write it: 4:05, or 1:04:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def is_terminal(descriptor: int) -> bool:
     """Say whether a person is at the other end."""
     return os.isatty(descriptor)

@@ -9,10 +9,12 @@ import typer
 
 from imagegen import registry
 from imagegen.cli import options
+from imagegen.cli.watch import watch
 from imagegen.errors import SettingsError, UserError
 
 app = typer.Typer(
-    no_args_is_help=True, help="What you have trained: list, show, copy, move in and out, remove."
+    no_args_is_help=True,
+    help="What you have trained: list, show, watch, copy, move in and out, remove.",
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 
@@ -89,6 +91,9 @@ def show(name: Name, as_json: options.AsJson = False) -> None:
             f"model {name} is not trained yet", f"go on with: imagegen train --resume {name}"
         )
     emit(card.read_text(encoding="utf-8").rstrip())
+
+
+app.command()(watch)
 
 
 @app.command()

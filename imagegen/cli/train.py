@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagegen.cli import options
-from imagegen.cli.console import PLAIN_EVERY
+from imagegen.cli import console, options
+from imagegen.cli.narrator import Narrator
 from imagegen.errors import ExitCode, SettingsError, UserError
 
 if TYPE_CHECKING:
     from imagegen import registry
-    from imagegen.data.store import Pictures
     from imagegen.family import Family
     from imagegen.presets import Layer
     from imagegen.settings import Config, Settings
     from imagegen.train.choose import Estimate
-    from imagegen.train.loop import Ended, Event, Watched
+    from imagegen.train.loop import Event
     from imagegen.train.parallel import World
-    from imagegen.train.run import Sides
 
 
 def train(
@@ -90,7 +88,6 @@ def train(
 
     from imagegen import presets as preset_files
     from imagegen import registry
-    from imagegen.cli.console import emit, emit_json
     from imagegen.train import run
 
     parent = None
@@ -129,13 +126,13 @@ def train(
     if budget is not None:
         layer.put(("train", "steps"), None, "--budget")
 
-    talk = _Talk(as_json)
+    talk = Narrator(as_json)
     config, _, _, _ = _checked(layer)
     if print_config:
         if as_json:
-            emit_json(config.model_dump(mode="json"))
+            console.emit_json(config.model_dump(mode="json"))
         else:
-            emit(preset_files.dump(config, layer).rstrip())
+            console.emit(preset_files.dump(config, layer).rstrip())
         return
     if not data:
         raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")
@@ -184,10 +181,9 @@ def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
     return presets.filled(config, model=network, sample=sampling), kind, network, sampling
 
 
-def _lead(plan: _Plan, layer: Layer, talk: _Talk, world: World) -> None:
+def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     """Train, as the only process or the first of several."""
     from imagegen import registry
-    from imagegen.cli import console
     from imagegen.data.store import load_pictures
     from imagegen.train import choose, loop, run
     from imagegen.train.learner import Learner
@@ -227,24 +223,38 @@ def _lead(plan: _Plan, layer: Layer, talk: _Talk, world: World) -> None:
             training = loop.Training(
                 model, learner, watcher, config, stopped.is_set, plan.started, world
             )
-            with talk.progress(model if plan.tensorboard else None):
+            with talk.progress(), _board(model, plan.tensorboard) as write:
                 for event in training.run():
                     talk.show(event)
+                    write(event)
             if talk.ended is not None and not talk.ended.complete:
                 _stopped(plan.name, talk.ended.reason, stopped.is_set())
     talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
 
 
+@contextmanager
+def _board(model: registry.Model, wanted: bool) -> Iterator[Callable[[Event], None]]:
+    """Give what writes events for TensorBoard, if that is wanted."""
+    if not wanted:
+        yield lambda event: None
+        return
+    from imagegen.train.board import Board
+
+    board = Board(model.path / "tensorboard")
+    try:
+        yield board.write
+    finally:
+        board.close()
+
+
 def _stopped(name: str, reason: str, by_user: bool) -> None:
     """End a command whose training is not complete."""
-    from imagegen.cli.console import say
-
     if not by_user:
         raise UserError(
             f"{reason}: stopped, with everything saved",
             f"make room, then go on with: imagegen train --resume {name}",
         )
-    say(f"stopped and saved; go on with: imagegen train --resume {name}")
+    console.say(f"stopped and saved; go on with: imagegen train --resume {name}")
     raise typer.Exit(ExitCode.INTERRUPTED)
 
 
@@ -280,7 +290,7 @@ def _take_over(layer: Layer, model: registry.Model) -> None:
             layer.put(keys, before.get(keys), f"chosen for {model.name}")
 
 
-def _choose(data: str, layer: Layer, talk: _Talk) -> Estimate | None:
+def _choose(data: str, layer: Layer, talk: Narrator) -> Estimate | None:
     """Choose what is not set, and say why."""
     from imagegen.data.store import typical_side
     from imagegen.train.choose import CHOSEN, choose
@@ -342,214 +352,3 @@ def _stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Talk:
-    """What training says: an animated bar on a terminal, plain lines elsewhere, or JSON."""
-
-    def __init__(self, as_json: bool) -> None:
-        from imagegen.cli import console
-
-        self.as_json = as_json
-        self.console = console.console()
-        self.animated = not as_json and self.console.is_terminal
-        self.live: Any = None
-        self.sheet: Any = ""
-        self.line = ""
-        self.last = 0.0
-        self.ended: Ended | None = None
-
-    def say(self, text: str) -> None:
-        from imagegen.cli import console
-
-        if self.live is not None:
-            self.console.print(text, markup=False)
-        else:
-            console.say(text)
-
-    def event(self, kind: str, **values: Any) -> None:
-        from imagegen.cli import console
-
-        if self.as_json:
-            console.emit_json({"event": kind, **values})
-
-    def describe(self, name: str, source: str, pictures: Pictures) -> None:
-        count, channels, height, width = pictures.images.shape
-        kind = {1: "grey", 3: "RGB", 4: "RGBA"}[channels]
-        labels = ", ".join(pictures.label_names[:8]) + (" ..." if pictures.label_names[8:] else "")
-        self.say(
-            f"{name}: {count} pictures from {source}, {width}x{height} {kind}, "
-            + (f"labels {labels}" if labels else "no labels")
-        )
-        for file, reason in pictures.skipped[:5]:
-            self.say(f"  skipped {file}: {reason}")
-        if len(pictures.skipped) > 5:
-            self.say(f"  and {len(pictures.skipped) - 5} more skipped")
-        for note in pictures.notes:
-            self.say(f"  {note}")
-        self.event(
-            "data",
-            name=name,
-            source=source,
-            pictures=count,
-            shape=[channels, height, width],
-            labels=list(pictures.label_names),
-            skipped=[list(pair) for pair in pictures.skipped],
-            fingerprint=pictures.fingerprint,
-        )
-
-    def held_out(self, sides: Sides, config: Config) -> None:
-        """Say how many pictures are held out."""
-        if held := len(sides.held_out):
-            count = held + len(sides.training)
-            self.say(f"  {held} of {count} pictures held out of training, to measure with")
-        elif config.data.held_out:
-            self.say("  no picture is held out of training: there are too few, or all are alike")
-
-    def promise(
-        self, name: str, config: Config, family: Family, promise: Estimate, pictures: Pictures
-    ) -> None:
-        """Say what would be trained, and what a few timed steps promise."""
-        from imagegen import registry
-
-        parameters = sum(p.numel() for p in family.parameters())
-        steps = round(promise.pictures / config.train.batch_size)
-        length = promise.budget or promise.pace * steps
-        memory = promise.memory + pictures.images.nbytes
-        self.say(
-            f"would train a {config.family} of {parameters / 1e6:.2f} M parameters, into "
-            f"{registry.models_folder() / name}"
-        )
-        self.say(
-            f"  about {steps:,} steps of {config.train.batch_size} pictures in {_clock(length)}: "
-            f"{promise.pace:.3g} seconds a step, measured"
-        )
-        self.say(
-            f"  {promise.pictures:,.0f} pictures seen in all; something recognisable takes about "
-            f"{promise.needed:,.0f}"
-        )
-        self.say(f"  about {memory / 1e9:.1f} GB of memory")
-        self.event(
-            "plan",
-            family=config.family,
-            parameters=parameters,
-            steps=steps,
-            seconds=length,
-            pictures=promise.pictures,
-            memory=memory,
-        )
-
-    @contextmanager
-    def progress(self, board: registry.Model | None) -> Iterator[None]:
-        """Keep a bar and the newest pictures at the foot of the terminal while training.
-
-        Args:
-            board: the model for whose folder all is also written for TensorBoard.
-        """
-        if not self.animated:
-            yield
-            return
-        from rich.live import Live
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self.bar = Progress(
-            BarColumn(24), TextColumn("{task.percentage:>3.0f}%  {task.description}")
-        )
-        self.task = self.bar.add_task("starting", total=None)
-        with Live(console=self.console, refresh_per_second=4, transient=True) as self.live:
-            self._refresh()
-            yield
-        self.live = None
-
-    def _refresh(self) -> None:
-        from rich.console import Group
-
-        self.live.update(Group(self.sheet, self.bar))
-
-    def show(self, event: Event) -> None:
-        """Show one thing that happened."""
-        from imagegen.train import loop
-
-        match event:
-            case loop.Resumed(step, complaints):
-                for complaint in complaints:
-                    self.say(f"warning: {complaint}; the state before it is used")
-                self.say(f"going on from step {step}")
-                self.event("resumed", step=step, complaints=complaints)
-            case loop.Watched():
-                self._watched(event)
-            case loop.Noticed(step, text):
-                self.say(f"warning: step {step}: {text}")
-                self.event("noticed", step=step, text=text)
-            case loop.Planned(total, reason):
-                self.say(f"plan: {total} steps ({reason})")
-                self.event("planned", total=total, reason=reason)
-            case loop.Progress():
-                self._progress(event)
-            case loop.Sheet(step, drawn):
-                self.event("sheet", step=step)
-                if self.live is not None:
-                    from imagegen.images.preview import blocks
-
-                    self.sheet = blocks(drawn, self.console.width)
-                    self._refresh()
-            case loop.Ended(step, complete, reason, elapsed, best, spent):
-                self.ended = event
-                self.say(f"{reason}: step {step}, {_clock(elapsed)}")
-                shares = ", ".join(f"{share:.1%} {what}" for what, share in spent.items())
-                self.say(f"  besides training, of the time: {shares}")
-                if best != step:
-                    self.say(f"  the model is that of step {best}, which was better")
-                self.event(
-                    "ended",
-                    step=step,
-                    complete=complete,
-                    reason=reason,
-                    seconds=elapsed,
-                    best=best,
-                    spent=spent,
-                )
-
-    def _watched(self, event: Watched) -> None:
-        look = event.look
-        parts = []
-        if look.kid is not None:
-            parts.append(f"KID {look.kid:.3f} ({look.kid_low:.3f} to {look.kid_high:.3f})")
-        if look.coverage is not None:
-            parts.append(f"held-out pictures covered {look.coverage:.0%}")
-        if look.copies is not None:
-            parts.append(f"copies {look.copies:.0%}")
-        if look.spread is not None:
-            parts.append(f"variety {look.spread:.2f}")
-        parts += [f"{name} {value:.2f}" for name, value in look.checks.items()]
-        better = "" if event.best == look.step else f"; best so far: step {event.best}"
-        self.say(f"step {look.step}: {', '.join(parts)}{better}")
-        self.event("watched", step=look.step, best=event.best, **look.record())
-
-    def _progress(self, event: Any) -> None:
-        losses = "  ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
-        left = "" if event.remaining is None else f"  {_clock(event.remaining)} left"
-        text = (
-            f"step {event.step}/{event.total or '?'}{left}  "
-            f"{event.pictures_per_second:.0f} pictures/s  {losses}"
-        )
-        self.event(
-            "progress",
-            step=event.step,
-            total=event.total,
-            seconds=event.elapsed,
-            remaining=event.remaining,
-            pictures_per_second=event.pictures_per_second,
-            losses=event.losses,
-        )
-        if self.live is not None:
-            self.bar.update(self.task, description=text, completed=event.step, total=event.total)
-        elif not self.as_json and time.monotonic() - self.last >= PLAIN_EVERY:
-            self.last = time.monotonic()
-            self.say(text)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -20,7 +20,7 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
     rows = math.ceil(len(pictures) / columns)
     side = max(max(picture.size) for picture in pictures)
     scale = max(1, round(TILE / side))
-    gap = max(2, side * scale // 24)
+    gap = _gap(side * scale)
     width = max(picture.width for picture in pictures) * scale + gap
     height = max(picture.height for picture in pictures) * scale + gap
     page = Image.new("RGB", (columns * width + gap, rows * height + gap), "white")
@@ -33,6 +33,31 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
         top = gap + row * height + (height - gap - tile.height) // 2
         page.paste(tile, (left, top), tile.getchannel("A") if tile.mode == "RGBA" else None)
     return page
+
+
+def cut(page: Image.Image, count: int) -> list[Image.Image]:
+    """Return the pictures of a `sheet` of so many of one size, as large as they are on it.
+
+    A page that was not laid out so is returned whole.
+    """
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    for gap in range(2, _gap(max(page.size)) + 1):
+        wide, beside = divmod(page.width - gap, columns)
+        high, below = divmod(page.height - gap, rows)
+        width, height = wide - gap, high - gap
+        if not beside and not below and min(width, height) > 0 and gap == _gap(max(width, height)):
+            corners = [
+                (gap + index % columns * wide, gap + index // columns * high)
+                for index in range(count)
+            ]
+            return [page.crop((x, y, x + width, y + height)) for x, y in corners]
+    return [page]
+
+
+def _gap(side: int) -> int:
+    """Return the pixels between tiles of this longest side."""
+    return max(2, side // 24)
 
 
 def _visible(picture: Image.Image) -> Image.Image:

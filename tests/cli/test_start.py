@@ -12,7 +12,8 @@ import pytest
 from tests.cli.conftest import Call
 from tests.conftest import Run
 
-HELPS = ["", "train", "generate", "postprocess", "report", "models", "models ls", "presets", "ops"]
+HELPS = ["", "train", "generate", "postprocess", "report", "models", "models ls", "models watch",
+         "presets", "ops"]  # fmt: skip
 WITHOUT_TORCH = [
     *(f"{words} --help" for words in HELPS),
     "--version",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen.images.grid import sheet
+from imagegen.images.grid import cut, sheet
 from imagegen.images.pixels import to_image, to_pixels
 from imagegen.images.preview import blocks
 
@@ -58,6 +58,23 @@ def test_a_sheet_enlarges_by_whole_pixels_and_shows_through() -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16", "P"])
 def test_a_sheet_takes_any_mode(mode: str) -> None:
     assert sheet([Image.new(mode, (8, 6))]).mode == "RGB"
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 12), (64, 64), (100, 30), (256, 256)])
+@pytest.mark.parametrize("count", [1, 2, 4, 7, 16])
+def test_a_sheet_is_cut_into_its_pictures(size: tuple[int, int], count: int) -> None:
+    colors = [(10 * index, 200, 255 - 10 * index) for index in range(count)]
+    tiles = cut(sheet([Image.new("RGB", size, color) for color in colors]), count)
+    assert [tile.getcolors() for tile in tiles] == [
+        [(tile.width * tile.height, color)] for tile, color in zip(tiles, colors, strict=True)
+    ]
+    assert tiles[0].width * size[1] == tiles[0].height * size[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (211, 211)])
+def test_a_page_that_is_no_sheet_is_left_whole(size: tuple[int, int]) -> None:
+    page = Image.new("RGB", size)
+    assert cut(page, 16) == [page]
 
 
 def test_a_preview_has_two_pixels_a_character() -> None:
