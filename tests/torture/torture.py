@@ -276,6 +276,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {
         str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in [folder, *folder.rglob("*")]
+        if path.name != "lock"  # of no content that matters, and not in need of a folder's right
     }
 
 
