@@ -12,7 +12,7 @@ DEMO_BUDGET ?= 6m
 SETS ?= ../shared/data
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-evidence test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-evidence torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ bench-train: install  ## How much of the machine's convolution rate training rea
 
 bench-evidence: install  ## Known answers for all that evaluate measures; SETS=folder of the sets
 	$(BIN)/python -m tests.bench.evidence $(SETS)
+
+torture: install  ## Kill, damage and starve trainings; its table is in tests/torture/README.md
+	$(BIN)/python -m tests.torture.torture
 
 test-slow: install  ## The tests that take minutes
 	$(BIN)/pytest -m slow
