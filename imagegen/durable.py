@@ -40,15 +40,28 @@ def append(path: Path, line: str) -> None:
     """Add a line to a journal, on the disk before this returns.
 
     A line that a crash cut short is ended first, so that it can spoil only itself.
+
+    Raises:
+        OSError: if there is no room for it, for example.
     """
-    with path.open("ab+") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what unfinished writes have left in a folder; nobody may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_checked(path: Path, data: bytes) -> str:

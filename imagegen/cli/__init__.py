@@ -21,6 +21,8 @@ from imagegen.errors import ExitCode, UserError
 
 OS_HINTS = {
     errno.ENOSPC: "make room and give the same command again; what was saved before is whole",
+    errno.EDQUOT: "make room and give the same command again; what was saved before is whole",
+    errno.EFBIG: "allow larger files and give the same command again; what was saved is whole",
     errno.EACCES: "choose a place that you may read and write",
     errno.EPERM: "choose a place that you may read and write",
     errno.EROFS: "choose a place that you may read and write",

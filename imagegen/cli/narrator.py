@@ -138,8 +138,9 @@ class Narrator:
 
         match event:
             case loop.Resumed(step, complaints):
+                instead = "the state before it is used" if step else "training starts again"
                 for complaint in complaints:
-                    self.say(f"warning: {complaint}; the state before it is used")
+                    self.say(f"warning: {complaint}; {instead}")
                 self.say(f"going on from step {step}")
                 self.event("resumed", step=step, complaints=complaints)
             case loop.Watched():

@@ -346,6 +346,7 @@ def _stop_on_signals() -> Iterator[threading.Event]:
 
     signals = [signal.SIGINT, signal.SIGTERM]
     signals += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+    signals = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]  # as nohup has it
     before = {s: signal.signal(s, handle) for s in signals}
     try:
         yield stop

@@ -82,6 +82,13 @@ def load(folder: Path, step: int) -> State:
     return _load(_path(folder, step))
 
 
+def drop_after(folder: Path, step: int) -> None:
+    """Remove the states of later steps, which are damaged: they come again."""
+    for path in _states(folder):
+        if int(path.stem) > step:
+            durable.remove_checked(path)
+
+
 def make_room(folder: Path) -> None:
     """Drop all states but the newest."""
     for old in _states(folder)[:-1]:

@@ -530,8 +530,7 @@ class Training:
             "seconds": round(self._elapsed(), 2),
             **{name: float(f"{value:.6g}") for name, value in numbers.items()},
         }
-        with (self.model.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        durable.append(self.model.path / "metrics.jsonl", json.dumps(record))
 
     def _drop_metrics(self) -> None:
         """Forget what was logged after the state that training goes on from: it comes again."""

@@ -78,7 +78,9 @@ def prepare(
     Raises:
         UserError: if the name belongs to another training; says what differs.
     """
-    data = {
+    for place in (model.path, model.state, model.samples):
+        durable.sweep(place)
+    data: dict[str, Any] = {
         "source": source,
         "fingerprint": pictures.fingerprint,
         "pictures": len(pictures),

@@ -21,7 +21,7 @@ def test_numbers_and_samples_come_back(tmp_path: Path) -> None:
     for step, loss in ((20, 0.5), (40, 0.25)):
         board.write(Progress(step, 40, 100.0, 1.0, None, {"critic": loss, "fake": -loss}))
     board.write(Sheet(40, [Image.new("RGBA", (8, 8), "red")] * 4))
-    board.write(Ended(40, True, "all steps done", 2.0))
+    board.write(Ended(40, True, "all steps done", 2.0, 40, {}))
     board.close()
 
     read = EventAccumulator(str(tmp_path / "new" / "board"))
