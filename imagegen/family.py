@@ -87,7 +87,7 @@ class Family(nn.Module):
 
         Args:
             known: training pictures.
-            held_out: as many pictures that were not trained on.
+            held_out: pictures that were not trained on.
         """
         return {}
 

@@ -23,7 +23,8 @@ State = Literal["missing", "damaged", "stale", "current"]
 
 UNCLEAR = 0.05
 """Share of real held-out pictures taken for copies, above which the search says little."""
-_NOT_LOSSES = {"step", "seconds", "pictures_per_second"}
+_PACE = "pictures_per_second"  # logged with losses, not with what looks at the quality find
+_NOT_CURVES = {"step", "seconds", _PACE, "kid_low", "kid_high", "copies_low"}
 
 
 class _Known(BaseModel):
@@ -142,6 +143,7 @@ class Facts:
         evaluation: what was measured; of other weights where `state` is "stale".
         state: of evaluation.json.
         curves: (step, value) points of each loss, in order.
+        looks: the same of what was seen of the quality while training.
         complaints: about what could not be read, one sentence each.
     """
 
@@ -157,6 +159,7 @@ class Facts:
     evaluation: Evaluation | None
     state: State
     curves: dict[str, list[tuple[int, float]]]
+    looks: dict[str, list[tuple[int, float]]]
     complaints: tuple[str, ...]
 
 
@@ -191,7 +194,8 @@ def gather(model: registry.Model) -> Facts:
         data=data,
         evaluation=evaluation,
         state=state,
-        curves=_curves(records),
+        curves=_curves([record for record in records if _PACE in record]),
+        looks=_curves([record for record in records if _PACE not in record]),
         complaints=tuple(complaints),
     )
 
@@ -222,7 +226,7 @@ def _curves(records: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]
         step = _number(record.get("step"))
         for name, raw in record.items():
             value = _number(raw)
-            if step is not None and value is not None and name not in _NOT_LOSSES:
+            if step is not None and value is not None and name not in _NOT_CURVES:
                 curves.setdefault(name, []).append((int(step), value))
     return curves
 

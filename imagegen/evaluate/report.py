@@ -250,6 +250,7 @@ def render(
         kid_chart=_kid_chart(known),
         fidelity_chart=_fidelity_chart(known),
         curves=[charts.curve(name, points) for name, points in known.curves.items()],
+        looks=[charts.curve(name, points) for name, points in known.looks.items()],
         settings=presets.dump(known.config),
         commands=_commands(known, sheet, contacts is not None),
         enlarged=max(known.shape[1:]) < charts.FINE,

@@ -181,15 +181,11 @@ class Gan(Family):
 
         Compare r_v of Karras et al. 2020, arXiv 2006.06676, eq. 1.
         """
-        group = math.gcd(len(known.images), GROUP)
         made = self.generator(known.draws.normal(self.model.z).to(self.device), known.labels)
+        sets = [(known.images, known), (held_out.images, held_out), (made, known)]
         real, held, fake = (
-            self.discriminator(self._augment(images, batch), batch.labels, group).mean()
-            for images, batch in [
-                (known.images, known),
-                (held_out.images, held_out),
-                (made, known),
-            ]
+            self.discriminator(images, batch.labels, math.gcd(len(images), GROUP)).mean()
+            for images, batch in sets
         )
         return {"gap": ((real - held) / (real - fake).clamp_min(1e-6)).item()}
 

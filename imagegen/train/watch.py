@@ -27,7 +27,7 @@ AT_MOST = 0.04
 SEEDS = range(256)
 _REAL = 500  # training pictures to compare with
 _ASKED = 128  # pictures that are compared with each training picture
-_CHECKED = 128  # pictures a side for the family's own check
+_CHECKED = 128  # pictures a side, at most, for the family's own check
 
 COLLAPSED = 0.25
 """Pictures that differ less than this, as a share of how much real ones do, are a collapse."""
@@ -134,12 +134,11 @@ class Watcher:
         return self._known
 
     def _check(self, learner: Learner, order: Order) -> Mapping[str, float]:
-        together = learner.family.together
-        count = min(_CHECKED, len(self.training), len(self.held_out)) // together * together
-        if count < LEAST:
+        if min(len(self.training), len(self.held_out)) < LEAST:
             return {}
         known, held = (
-            learner.look(pictures, count, order) for pictures in (self.training, self.held_out)
+            learner.look(pictures, min(_CHECKED, len(pictures)), order)
+            for pictures in (self.training, self.held_out)
         )
         return learner.family.check(known, held)
 
