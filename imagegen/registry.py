@@ -352,8 +352,7 @@ def export(model: Model, file: IO[bytes]) -> None:
         UserError: if the model is damaged.
     """
     durable.read_checked(model.weights)
-    if model.index.exists():
-        durable.read_checked(model.index)
+    _check_index(model)
     sheets = sorted(p.relative_to(model.path).as_posix() for p in model.samples.glob("*.png"))[-1:]
     with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
         for part in (*_EXPORTED, *sheets):
@@ -363,6 +362,14 @@ def export(model: Model, file: IO[bytes]) -> None:
                 member.size, member.mtime = path.stat().st_size, int(path.stat().st_mtime)
                 with path.open("rb") as content:
                     archive.addfile(member, content)
+
+
+def _check_index(model: Model) -> None:
+    """Raise UserError if a model has an index that is damaged or not its own."""
+    from imagegen.evaluate import copies
+
+    if model.index.exists():
+        copies.of(model)
 
 
 def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
@@ -407,8 +414,7 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
         try:
             presets.check(model.settings())
             load(model)
-            if model.index.exists():
-                durable.read_checked(model.index)
+            _check_index(model)
         except UserError as error:
             reason = error.message.replace(f"{folder}/", "").replace(f"model {folder.name}: ", "")
             raise UserError(f"{origin}: {reason}", hint) from None

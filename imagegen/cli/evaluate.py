@@ -192,6 +192,9 @@ def _interval(values: list[float]) -> str:
 def _compared(record: dict[str, Any]) -> Iterator[str]:
     ours, other = record["model"], record["against"]
     yield ""
+    for warning in other["warnings"]:
+        if warning not in record["warnings"]:
+            yield f"warning: {other['model']}: {warning}"
     yield f"{other['model']}: KID {_ranged(other, 'kid')}, copies {other['copies']:.1%}"
     low, high = record["kid_difference_interval"]
     if low > 0:

@@ -11,6 +11,7 @@ so from the bits alone nothing of the picture can be seen.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -51,7 +52,8 @@ def embed(images: Images) -> Bits:
     """
     margin = _unit(images) * _REACH
     sides = _flattened(images)
-    return np.stack([_bits(_describe(_window(side, margin, 0, 0))) for side in sides])
+    alone = _chance(images)
+    return np.stack([_bits(_describe(_window(side, margin, 0, 0)), alone) for side in sides])
 
 
 def nearest(
@@ -112,14 +114,15 @@ def _agreements(images: Images, kept: Bits, shifts: bool) -> Iterator[tuple[int,
     size = max(1, _CHUNK // max(1, kept.shape[1]) // 8)
     for start in range(0, len(images), size):
         best = np.full((len(images[start : start + size]), kept.shape[1]), -1, np.float32)
-        flat = _flattened(images[start : start + size])
+        part = images[start : start + size]
+        flat, alone = _flattened(part), _chance(part)
         for index, known in enumerate(signs):
             side = flat[min(index, len(flat) - 1)]
             dimmed = np.where(side < _WHITE, side / _BRIGHTER, side)
             for view in (side, side[..., ::-1], dimmed, dimmed[..., ::-1]):
                 for dy, dx in views:
                     mine = _describe(_window(view, unit * _REACH, dy, dx))
-                    np.maximum(best, _signs(_bits(mine)) @ known, out=best)
+                    np.maximum(best, _signs(_bits(mine, alone)) @ known, out=best)
         best /= BITS
         yield start, best
 
@@ -179,10 +182,22 @@ def _basis(side: int, count: int) -> Floats:
     return (np.cos(angles) * scales).astype(np.float32)
 
 
-def _bits(vectors: Floats) -> Bits:
+def _bits(vectors: Floats, alone: Bits) -> Bits:
+    """Return the bits of descriptions, (N, D); those of plain pictures are `alone`, (N, bytes)."""
     projection, dither = _projection(vectors.shape[1])
     intervals = np.floor((vectors @ projection + dither) / _INTERVAL).astype(np.int64)
-    return np.packbits((intervals & 1).astype(np.uint8), axis=1)
+    bits = np.packbits((intervals & 1).astype(np.uint8), axis=1)
+    return np.where(vectors.any(1)[:, None], bits, alone)
+
+
+def _chance(images: Images) -> Bits:
+    """Return bits by chance for each picture, the same for the same pixels only.
+
+    A plain picture says nothing but its colour; a black drawing is plain on black. Such pictures
+    are like nothing but themselves.
+    """
+    sums = [hashlib.blake2b(np.ascontiguousarray(one), digest_size=BITS // 8) for one in images]
+    return np.stack([np.frombuffer(one.digest(), np.uint8) for one in sums])
 
 
 @lru_cache(maxsize=4)

@@ -91,6 +91,8 @@ class Index:
             array = getattr(self, name)
             if not count or array.dtype != kind or array.shape != shape:
                 raise ValueError(f"its {name} should be {kind.__name__} {shape}")
+        if not (self.held_distances >= 0).all():
+            raise ValueError("its held_distances should be distances")
 
     def save(self, path: Path) -> None:
         """Write the index, with its sha256 beside it."""
@@ -125,13 +127,14 @@ def of(model: Model) -> Index:
             "there were any",
             "train it again under another name: imagegen train DATA --name NAME",
         )
+    hint = f"imagegen train --resume {model.name} makes it again, where the pictures are"
     try:
-        return load(model.index)
+        index = load(model.index)
     except UserError as error:
-        raise UserError(
-            f"model {model.name}: {error.message}",
-            "import the model again, or train it again under another name",
-        ) from None
+        raise UserError(f"model {model.name}: {error.message}", hint) from None
+    if list(index.shape) != model.header()["shape"]:
+        raise UserError(f"model {model.name}: its index is of pictures of another size", hint)
+    return index
 
 
 def load(path: Path) -> Index:
@@ -152,5 +155,5 @@ def load(path: Path) -> Index:
         index = Index(**{name: arrays[name] for name in _ARRAYS}, shape=(channels, height, width))
         index.check()
         return index
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no index of training pictures: {error}") from None

@@ -234,8 +234,9 @@ class Training:
             self.step, self.earlier = state.step, state.seconds
             self.spent |= state.spent
             self.learner.restore(state)
-        if (state is not None and state.step) or complaints:
+        if self.step or complaints:
             yield Resumed(self.step, complaints)
+        checkpoint.drop_after(self.model.state, self.step if state is not None else -1)
         self._drop_metrics()
         self.looks = self._known_looks()
         self.learner.parts = self.journal.parts(self.step)
@@ -490,8 +491,11 @@ class Training:
         done = total is not None and self.step >= total
         if done and self.every and self.step >= self.every and not self._seen():
             yield from self._look(last=True)
-        if self.saved_at != self.step:
-            self._save()
+        try:
+            if self.saved_at != self.step:
+                self._save()
+        except _BrokenDownError as error:  # seen only now: the user stopped it
+            yield self._go_back(str(error))
         if self.step:
             yield self._sheet()
         if self.model.weights.exists():

@@ -116,7 +116,7 @@ def prepare(
 
 def divide(model: registry.Model, config: Config, pictures: Pictures) -> Sides:
     """Divide the pictures as they were divided when this training began."""
-    if not model.index.exists():  # begun before pictures were held out
+    if not model.index.exists() and "held_out" not in registry.data(model):  # begun before it was
         return Sides(pictures, pictures.part(np.zeros(len(pictures), bool)), None)
     try:
         index = copies.load(model.index)

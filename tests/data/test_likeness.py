@@ -71,10 +71,28 @@ def test_any_size_and_kind(channels, side):
     assert (distances < 0.02).all()
 
 
-def test_flat_pictures_are_alike_whatever_their_noise():
+def test_plain_pictures_are_like_nothing_but_themselves():
     noise = np.random.Generator(np.random.Philox(1)).integers(-1, 2, (6, 3, 32, 32))
     images = (200 + noise).astype(np.uint8)
-    assert len(set(likeness.groups(images, likeness.embed(images)))) == 1
+    images[5] = images[0]
+    groups = likeness.groups(images, likeness.embed(images))
+    assert len(set(groups)) == 5
+    assert groups[5] == groups[0]
+
+
+def test_drawings_of_one_colour_are_told_apart():
+    """Black drawings are plain on black, which must not make them all alike."""
+    random = np.random.Generator(np.random.Philox(2))
+    images = np.zeros((20, 4, 32, 32), np.uint8)
+    for image in images:
+        for y, x in random.integers(0, 22, (5, 2)):
+            image[3, y : y + 10, x : x + 10] ^= 255
+    distances, _ = likeness.nearest(images, likeness.embed(images), skip_same=True)
+    assert (distances > likeness.ALIKE).mean() > 0.9
+    mirrored = np.ascontiguousarray(images[..., ::-1])
+    distances, indices = likeness.nearest(mirrored, likeness.embed(images))
+    assert (distances < likeness.SAME).all()
+    assert (indices == np.arange(20)).all()
 
 
 def test_pictures_with_little_contrast_are_told_apart_and_leak_no_more_than_others(smileys):
@@ -101,10 +119,12 @@ def test_distances_are_those_of_the_descriptions():
     random = np.random.Generator(np.random.Philox(2))
     start = random.standard_normal((400, 176)).astype(np.float32)
     start /= np.linalg.norm(start, axis=1, keepdims=True)
+    none = np.zeros((400, likeness.BITS // 8), np.uint8)
     for distance in (0.02, 0.08, 0.14, 0.2):
         step = random.standard_normal(start.shape).astype(np.float32)
         step *= distance / np.linalg.norm(step, axis=1, keepdims=True)
-        differ = np.unpackbits(likeness._bits(start) ^ likeness._bits(start + step), axis=1)
+        ours, theirs = (likeness._bits(one, none) for one in (start, start + step))
+        differ = np.unpackbits(ours ^ theirs, axis=1)
         assert likeness._distance(differ.mean(1)).mean() == pytest.approx(distance, rel=0.06)
 
 

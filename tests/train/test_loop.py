@@ -177,7 +177,7 @@ def test_a_broken_state_is_passed_over(pictures: Path, home: Path, run: Run) -> 
     run(*command(pictures, "--steps", 12, "--name", "whole"))
     training = start(command(pictures, "--steps", 5000, "--name", "hurt"), home)
     folder = home / "models" / "hurt" / "state"
-    wait_for(folder / "000000010.safetensors.sha256")
+    wait_for(folder / "000000015.safetensors")
     training.kill()
     training.communicate()
     newest = max(folder.glob("*.safetensors"))
