@@ -12,7 +12,7 @@ DEMO_BUDGET ?= 6m
 SETS ?= ../shared/data
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-evidence torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-evidence bench-budget torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,13 +51,16 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-bench: bench-train bench-evidence  ## All benchmarks: their tables are in tests/bench/RESULTS.md
+bench: bench-train bench-evidence bench-budget  ## All benchmarks: their tables are in tests/bench/RESULTS.md
 
 bench-train: install  ## How much of the machine's convolution rate training reaches
 	$(BIN)/python -m tests.bench.train_rate
 
 bench-evidence: install  ## Known answers for all that evaluate measures; SETS=folder of the sets
 	$(BIN)/python -m tests.bench.evidence $(SETS)
+
+bench-budget: install  ## Whether training ends on time; 18 minutes, on a quiet machine
+	$(BIN)/python -m tests.bench.budget
 
 torture: install  ## Kill, damage and starve trainings; its table is in tests/torture/README.md
 	$(BIN)/python -m tests.torture.torture

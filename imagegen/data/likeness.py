@@ -187,7 +187,9 @@ def _bits(vectors: Floats, alone: Bits) -> Bits:
     projection, dither = _projection(vectors.shape[1])
     intervals = np.floor((vectors @ projection + dither) / _INTERVAL).astype(np.int64)
     bits = np.packbits((intervals & 1).astype(np.uint8), axis=1)
-    return np.where(vectors.any(1)[:, None], bits, alone)
+    plain = ~vectors.any(1)
+    bits[plain] = alone[plain]
+    return bits
 
 
 def _chance(images: Images) -> Bits:
@@ -196,7 +198,7 @@ def _chance(images: Images) -> Bits:
     A plain picture says nothing but its colour; a black drawing is plain on black. Such pictures
     are like nothing but themselves.
     """
-    sums = [hashlib.blake2b(np.ascontiguousarray(one), digest_size=BITS // 8) for one in images]
+    sums = [hashlib.blake2b(one.tobytes(), digest_size=BITS // 8) for one in images]
     return np.stack([np.frombuffer(one.digest(), np.uint8) for one in sums])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from imagegen.data.store import Pictures, as_numbers
+from imagegen.data.store import Images, Pictures, as_numbers
 from imagegen.evaluate import drawn, features, metrics
 from imagegen.evaluate.copies import Index
 from imagegen.evaluate.measure import LEAST
@@ -29,7 +29,7 @@ _REAL = 500  # training pictures to compare with
 _ASKED = 128  # pictures that are compared with each training picture
 _CHECKED = 128  # pictures a side, at most, for the family's own check
 
-COLLAPSED = 0.25
+COLLAPSED = 0.3
 """Pictures that differ less than this, as a share of how much real ones do, are a collapse."""
 ANSWERS = 3
 """Times that a collapse is answered before training is given up."""
@@ -50,8 +50,8 @@ class Look:
         kid: kernel distance to the training pictures, with its interval: lower is better.
         coverage: share of held-out pictures that have a made one in their neighbourhood.
         copies: share of made pictures that are training pictures again; `copies_low`: at least.
-        spread: how much made pictures differ, over all and from the most alike one, whichever is
-            less: 1 is as much as real ones.
+        spread: how much made pictures differ, in features or pixels, over all or from the most
+            alike one, whichever is least: 1 is as much as real ones.
         checks: the family's own, see `Family.check`.
     """
 
@@ -117,7 +117,9 @@ class Watcher:
             kernels = metrics.kernels(real, ours)
             numbers["kid"] = metrics.kid(kernels)
             low, high = metrics.interval(metrics.kid_draws(kernels, 400))
-            numbers |= {"kid_low": low, "kid_high": high, "spread": spread(real, ours)}
+            numbers |= {"kid_low": low, "kid_high": high}
+            pixels = [_flat(images) for images in (self._compared(), made.images)]
+            numbers["spread"] = min(spread(real, ours), spread(*pixels))
             if len(held) >= LEAST:
                 numbers["coverage"] = metrics.overlap(held, ours).coverage
         return Look(order.step, **numbers, checks=self._check(learner, order))
@@ -125,13 +127,17 @@ class Watcher:
     def _real(self, learner: Learner) -> tuple[features.Extractor, metrics.Array, metrics.Array]:
         """Return the features of training and of held-out pictures, and what gives them."""
         if self._known is None:
-            order = np.argsort(as_numbers(self.training.digests), kind="stable")
-            images = self.training.images[order[:_REAL]]
+            images = self._compared()
             extractor = features.quick(images, learner.family.device)
             held = self.held_out.images[:_REAL]
             both = extractor(np.concatenate([images, held])).astype(np.float64)
             self._known = extractor, both[: len(images)], both[len(images) :]
         return self._known
+
+    def _compared(self) -> Images:
+        """Return the training pictures that are compared with, chosen by their content."""
+        order = np.argsort(as_numbers(self.training.digests), kind="stable")
+        return self.training.images[order[:_REAL]]
 
     def _check(self, learner: Learner, order: Order) -> Mapping[str, float]:
         if min(len(self.training), len(self.held_out)) < LEAST:
@@ -143,20 +149,21 @@ class Watcher:
         return learner.family.check(known, held)
 
 
-def spread(real: metrics.Array, made: metrics.Array) -> float | None:
-    """Return how much features of made pictures differ, as a share of how much real ones do.
+def spread(real: metrics.Array, made: metrics.Array) -> float:
+    """Return how much made pictures differ, (M, D), as a share of how much real ones do, (N, D).
 
     The least of two ratios: of the mean distance of all pairs, which falls when all pictures
     become alike, and of the median distance to the nearest other picture, which falls when a few
     pictures come again and again.
     """
     count = min(len(real), len(made))
-    ratios = []
     (all_real, near_real), (all_made, near_made) = (_distances(one[:count]) for one in (real, made))
-    for ours, theirs in ((all_made, all_real), (near_made, near_real)):
-        if theirs > 0:
-            ratios.append(ours / theirs)
-    return min(ratios, default=None)
+    pairs = ((all_made, all_real), (near_made, near_real))
+    return min((ours / theirs for ours, theirs in pairs if theirs > 0), default=1.0)
+
+
+def _flat(images: Images) -> metrics.Array:
+    return images.reshape(len(images), -1).astype(np.float64)
 
 
 def _distances(x: metrics.Array) -> tuple[float, float]:
