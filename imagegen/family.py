@@ -82,6 +82,10 @@ class Family(nn.Module):
         """Return the scalar to minimise in this phase, and scalars to log by name."""
         raise NotImplementedError
 
+    def choices(self, dataset_size: int) -> Mapping[str, str]:
+        """Return what it chooses by itself for a set of so many pictures: setting to reason."""
+        return {}
+
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return what tells learning by heart, by name: a held-out loss, or what stands for it.
 

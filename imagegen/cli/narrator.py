@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imagegen.family import Family
     from imagegen.settings import Config
     from imagegen.train.choose import Estimate
-    from imagegen.train.loop import Ended, Event, Progress, Watched
+    from imagegen.train.events import Ended, Event, Progress, Watched
     from imagegen.train.run import Sides
 
 
@@ -134,33 +134,33 @@ class Narrator:
 
     def show(self, event: Event) -> None:
         """Show one thing that happened."""
-        from imagegen.train import loop
+        from imagegen.train import events
 
         match event:
-            case loop.Resumed(step, complaints):
+            case events.Resumed(step, complaints):
                 instead = "the state before it is used" if step else "training starts again"
                 for complaint in complaints:
                     self.say(f"warning: {complaint}; {instead}")
                 self.say(f"going on from step {step}")
                 self.event("resumed", step=step, complaints=complaints)
-            case loop.Watched():
+            case events.Watched():
                 self._watched(event)
-            case loop.Noticed(step, text):
+            case events.Noticed(step, text):
                 self.say(f"warning: step {step}: {text}")
                 self.event("noticed", step=step, text=text)
-            case loop.Planned(total, reason):
+            case events.Planned(total, reason):
                 self.say(f"plan: {total} steps ({reason})")
                 self.event("planned", total=total, reason=reason)
-            case loop.Progress():
+            case events.Progress():
                 self._progress(event)
-            case loop.Sheet(step, drawn):
+            case events.Sheet(step, drawn):
                 self.event("sheet", step=step)
                 if self.live is not None:
                     from imagegen.images.preview import blocks
 
                     self.sheet = blocks(drawn, self.console.width)
                     self._refresh()
-            case loop.Ended(step, complete, reason, elapsed, best, spent):
+            case events.Ended(step, complete, reason, elapsed, best, spent):
                 self.ended = event
                 self.say(f"{reason}: step {step}, {console.clock(elapsed)}")
                 shares = ", ".join(f"{share:.1%} {what}" for what, share in spent.items())

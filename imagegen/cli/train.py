@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imagegen.presets import Layer
     from imagegen.settings import Config, Settings
     from imagegen.train.choose import Estimate
-    from imagegen.train.loop import Event
+    from imagegen.train.events import Event
     from imagegen.train.parallel import World
 
 
@@ -186,7 +186,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     from imagegen import registry
     from imagegen.data.store import load_pictures
     from imagegen.train import choose, loop, run
-    from imagegen.train.learner import Learner
+    from imagegen.train.learner import Learner, build
     from imagegen.train.watch import Watcher
 
     known = registry.Model(registry.models_folder() / plan.name)
@@ -202,7 +202,10 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     with console.progress(talk.as_json) as report:
         pictures = load_pictures(plan.data, config.data, partial(report, "reading pictures"))
     talk.describe(plan.name, plan.data, pictures)
-    family = loop.build(kind, network, config, pictures)
+    family = build(kind, network, config, pictures)
+    if promise is not None:
+        for setting, reason in family.choices(len(pictures)).items():
+            talk.say(f"  {setting}: {reason}")
     if plan.dry_run:
         talk.promise(plan.name, config, family, promise or choose.estimate(layer), pictures)
         return
@@ -263,7 +266,7 @@ def _assist(data: str, name: str, world: World) -> None:
     from imagegen import presets, registry
     from imagegen.data.store import load_pictures
     from imagegen.train import loop, run
-    from imagegen.train.learner import Learner
+    from imagegen.train.learner import Learner, build
 
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process ends this one
         signal.signal(number, signal.SIG_IGN)
@@ -273,7 +276,7 @@ def _assist(data: str, name: str, world: World) -> None:
         layer = presets.Layer().over(model.settings())
         config, kind, network, _ = _checked(layer)
         pictures = load_pictures(data, config.data)
-        family = loop.build(kind, network, config, pictures)
+        family = build(kind, network, config, pictures)
         training = run.divide(model, config, pictures).training
         loop.assist(Learner(family, training, config, world), model, world)
     except UserError:  # the first process has said it, or is gone

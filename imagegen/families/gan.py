@@ -174,6 +174,15 @@ class Gan(Family):
         behind = real - self.discriminator(fakes, batch.labels, group)
         return F.softplus(behind).mean(), {"behind": behind.detach().mean()}
 
+    def choices(self, dataset_size: int) -> Mapping[str, str]:
+        """Return how pictures are augmented, if that was left to the set's size."""
+        if self.model.augment != "auto":
+            return {}
+        changes = changes_for(dataset_size)
+        what = f"[{', '.join(changes)}]"
+        few = "can be learnt by heart" if changes else "are too many to be learnt by heart"
+        return {f"model.augment={what}": f"{dataset_size:,} pictures {few}"}
+
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the discriminator's gap: 0 if held-out pictures seem as real to it as training

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagegen.errors import SettingsError
-from imagegen.train.loop import Event, Progress, Resumed, Sheet, Watched
+from imagegen.train.events import Event, Progress, Resumed, Sheet, Watched
 
 
 class Board:

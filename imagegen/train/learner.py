@@ -15,12 +15,20 @@ from torch import Tensor
 from imagegen.data.store import Images, Indices, Pictures, to_tensor
 from imagegen.device import pick_device, pick_precision
 from imagegen.errors import UserError
-from imagegen.family import Batch, Family
+from imagegen.family import Batch, Condition, Family
 from imagegen.nn.draws import Draws
-from imagegen.settings import Config
+from imagegen.settings import Config, Settings
 from imagegen.train import checkpoint
 from imagegen.train.parallel import Order, World
 from imagegen.train.plan import half_cosine
+
+
+def build(kind: type[Family], model: Settings, config: Config, pictures: Pictures) -> Family:
+    """Make a new family for these pictures, its weights drawn from `train.seed`."""
+    channels, height, width = pictures.images.shape[1:]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        return kind(model, (channels, height, width), Condition(pictures.label_names))
 
 
 class Learner:

@@ -9,23 +9,20 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from imagegen import durable, registry
-from imagegen.data.store import Pictures
 from imagegen.errors import UserError
 from imagegen.evaluate import card
-from imagegen.family import Condition, Family
 from imagegen.images import grid, metadata
 from imagegen.sample.draw import draw
-from imagegen.settings import Config, Settings, seconds
+from imagegen.settings import Config, seconds
 from imagegen.train import checkpoint, watch
+from imagegen.train.events import Ended, Event, Noticed, Planned, Progress, Resumed, Sheet, Watched
 from imagegen.train.journal import FILE, RATE, SPLIT, WATCHED, Journal
 from imagegen.train.learner import Learner
 from imagegen.train.parallel import Order, World
@@ -42,86 +39,6 @@ EXPLODED = 1e4
 _BEST = "best.safetensors"
 _PLATEAU = "plateau"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """Training goes on from a saved state."""
-
-    step: int
-    complaints: list[str]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands. `total` and `remaining` (seconds) are None while not yet decided."""
-
-    step: int
-    total: int | None
-    pictures_per_second: float
-    elapsed: float
-    remaining: float | None
-    losses: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """The number of steps was decided."""
-
-    total: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """New pictures of the same seeds."""
-
-    step: int
-    pictures: list[Image.Image]
-
-
-@dataclass(frozen=True)
-class Watched:
-    """Quality was measured; `best` is the step whose weights are used by now."""
-
-    look: watch.Look
-    best: int
-
-
-@dataclass(frozen=True)
-class Noticed:
-    """Something went wrong, and what is done about it."""
-
-    step: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The last event: `complete` is False if something stopped it. Everything is saved.
-
-    Attributes:
-        best: the step whose weights were kept as the model.
-        spent: the share of the time, by what was done instead of training.
-    """
-
-    step: int
-    complete: bool
-    reason: str
-    elapsed: float
-    best: int
-    spent: dict[str, float]
-
-
-Event = Resumed | Progress | Planned | Sheet | Watched | Noticed | Ended
-
-
-def build(kind: type[Family], model: Settings, config: Config, pictures: Pictures) -> Family:
-    """Make a new family for these pictures, its weights drawn from `train.seed`."""
-    channels, height, width = pictures.images.shape[1:]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        return kind(model, (channels, height, width), Condition(pictures.label_names))
 
 
 def assist(learner: Learner, model: registry.Model, world: World) -> None:
@@ -181,6 +98,7 @@ class Training:
         self.usual: dict[str, list[float]] = {}
         self.load = -1
         self.full = False
+        self.reason = ""  # why there is no point in going on
 
     def run(self) -> Iterator[Event]:
         """Train until the plan is done, `stopped()`, or there is no point in going on.
@@ -199,14 +117,13 @@ class Training:
         yield from self._resume()
         self.clock = self._clock()
         mark, since = time.monotonic(), self.step
-        reason = ""
-        while not reason and not self.full:
+        while not self.reason and not self.full:
             if why := self._decide():
                 yield Planned(self.plan.total(self.step) or 0, why)
             total = self.plan.total(self.step)
             if (total is not None and self.step >= total) or self.stopped():
                 break
-            self._step()
+            yield from self._step()
             try:
                 if self.step % LOG_EVERY == 0 or self.step == total:
                     now = time.monotonic()
@@ -218,14 +135,13 @@ class Training:
                         yield self._sheet()
                     if self.every and self.step % self.every == 0:
                         yield from self._look()
-                        reason = self._verdict()
-                        yield from self._slow_down()
-                    if self.step % self.settings.checkpoint_every == 0 and not reason:
+                        yield from self._conclude()
+                    if self.step % self.settings.checkpoint_every == 0 and not self.reason:
                         self._save()
             except _BrokenDownError as error:
                 yield self._go_back(str(error))
                 since = self.step
-        yield from self._end(reason)
+        yield from self._end()
 
     def _resume(self) -> Iterator[Event]:
         """Go on from the newest state; without one, save that of the beginning."""
@@ -244,7 +160,7 @@ class Training:
             self._save()
         self.load = self.step
 
-    def _step(self) -> None:
+    def _step(self) -> Iterator[Event]:
         """Take one step, in all processes."""
         step = self.step
         order = Order(
@@ -261,9 +177,10 @@ class Training:
         parts = self.learner.parts
         for name, value in self.learner.step(order).items():
             self.window.setdefault(name, []).append(value)
-        if self.learner.parts > parts:
-            self.journal.add(SPLIT, step, parts=self.learner.parts, reason="memory was short")
         self.step += 1
+        if (now := self.learner.parts) > parts:
+            self.journal.add(SPLIT, step, parts=now, reason="memory was short")
+            yield Noticed(self.step, f"memory is short: batches are computed in {now} parts")
 
     def _decide(self) -> str | None:
         """Decide from the clock how many steps there will be, if it is time to."""
@@ -357,38 +274,13 @@ class Training:
         time_used = seconds(self.settings.budget) if last else self._elapsed()
         return self.spent["watching"] + self.look_cost <= watch.AT_MOST * time_used
 
-    def _verdict(self) -> str:
-        """Return why there is no point in going on; empty if there is one."""
-        if not self._seen():
-            return ""
-        if watch.is_given_up(self.looks):
-            return (
-                f"collapse: {watch.ANSWERS} times the penalty and the augmentation were raised, "
-                "and still all pictures are alike"
-            )
-        if watch.memorises(self.looks):
-            share = self.looks[-1].copies or 0
-            return f"copying: {share:.0%} of the pictures are training pictures again"
-        return ""
-
-    def _slow_down(self) -> Iterator[Event]:
-        """Answer what the last look has shown, if it can be answered."""
+    def _conclude(self) -> Iterator[Event]:
+        """Answer what the last look has shown: warn, anneal early, or give up."""
         if not self._seen():
             return
-        last = self.looks[-1]
-        if watch.has_collapsed(last) and not watch.is_given_up(self.looks):
-            yield Noticed(
-                self.step,
-                f"collapse: pictures differ {last.spread:.2f} times as much as real ones; "
-                f"penalty and augmentation go up (answer {watch.caution(self.looks)} of "
-                f"{watch.ANSWERS})",
-            )
-        if (last.copies_low or 0) > watch.SUSPICIOUS:
-            yield Noticed(
-                self.step,
-                f"copying: {last.copies:.0%} of the pictures are training pictures again; more "
-                "pictures or a shorter training would help",
-            )
+        self.reason = watch.verdict(self.looks)
+        for text in watch.warnings(self.looks):
+            yield Noticed(self.step, text)
         total = self.plan.total(self.step)
         rest = max(1, self.step // 10)
         if (
@@ -460,13 +352,13 @@ class Training:
         Raises:
             UserError: if that was done often enough.
         """
-        rates = [self.settings.lr * self.journal.rate(self.step)]
+        rate = self.settings.lr * self.journal.rate(self.step)
         if sum(1 for _ in self.journal.of(RATE)) >= BREAKDOWNS:
             raise UserError(
-                f"training broke down at step {self.step}: {problem}, also at {rates[0]:.2g}, the "
+                f"training broke down at step {self.step}: {problem}, also at {rate:.2g}, the "
                 f"{BREAKDOWNS} times halved rate",
                 "the last good state is kept; start anew with steadier settings, such as "
-                f"--set train.lr={rates[0] / 4:.1g} --set train.warmup=500 --name NAME",
+                f"--set train.lr={rate / 4:.1g} --set train.warmup=500 --name NAME",
             )
         broken = self.step
         state, _ = checkpoint.load_newest(self.model.state)
@@ -479,13 +371,12 @@ class Training:
         self._drop_metrics()
         self.looks = self._known_looks()
         self.clock = self._clock()
-        rate = self.settings.lr * self.journal.rate(self.step)
-        text = f"{problem}: back to step {self.step}, and on at half the rate, {rate:.2g}"
+        text = f"{problem}: back to step {self.step}, and on at half the rate, {rate / 2:.2g}"
         return Noticed(broken, text)
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def _end(self, reason: str) -> Iterator[Event]:
+    def _end(self) -> Iterator[Event]:
         """Look and save once more, and say how it ended."""
         total = self.plan.total(self.step)
         done = total is not None and self.step >= total
@@ -502,9 +393,10 @@ class Training:
             durable.write(self.model.path / "card.md", card.text(self.model).encode())
         used = self._elapsed()
         spent = {what: round(took / used, 4) for what, took in self.spent.items()}
-        complete = done or bool(reason)
+        complete = done or bool(self.reason)
+        reason = self.reason or ("the disk is almost full" if self.full else "stopped")
         if complete:
-            reason = reason or self._usual_reason()
+            reason = self.reason or self._usual_reason()
             record = {"finished": self.step, "reason": reason, "seconds": used, "spent": spent}
             durable.append(self.model.state / FILE, json.dumps(record))
         best = watch.best(self.looks)
@@ -512,7 +404,7 @@ class Training:
         yield Ended(
             self.step,
             complete,
-            reason or ("the disk is almost full" if self.full else "stopped"),
+            reason,
             used,
             best.step if best is not None and self._is_behind() else self.step,
             spent,

@@ -6,7 +6,7 @@ from one to the next is the model. The numbers are those of `imagegen evaluate`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -227,3 +227,33 @@ def is_plateau(looks: Sequence[Look]) -> bool:
     if len(measured) <= PATIENCE:
         return False
     return min(measured[-PATIENCE:]) >= min(measured[:-PATIENCE])
+
+
+def verdict(looks: Sequence[Look]) -> str:
+    """Return why there is no point in going on after these looks; empty if there is one."""
+    if is_given_up(looks):
+        return (
+            f"collapse: {ANSWERS} times penalty and augmentation were raised, and still the "
+            "pictures are alike"
+        )
+    if memorises(looks):
+        share = looks[-1].copies or 0
+        return f"copying: {share:.0%} of the pictures are training pictures again"
+    return ""
+
+
+def warnings(looks: Sequence[Look]) -> Iterator[str]:
+    """Yield what the last look has shown and how it is answered, if training goes on."""
+    last = looks[-1]
+    if verdict(looks):
+        return
+    if has_collapsed(last):
+        yield (
+            f"collapse: pictures differ {last.spread:.2f} times as much as real ones; penalty and "
+            f"augmentation go up (answer {caution(looks)} of {ANSWERS})"
+        )
+    if (last.copies_low or 0) > SUSPICIOUS:
+        yield (
+            f"copying: {last.copies:.0%} of the pictures are training pictures again; more "
+            "pictures or a shorter training would help"
+        )

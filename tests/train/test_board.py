@@ -10,7 +10,7 @@ from PIL import Image
 
 from imagegen.errors import SettingsError
 from imagegen.train.board import Board
-from imagegen.train.loop import Ended, Planned, Progress, Resumed, Sheet
+from imagegen.train.events import Ended, Planned, Progress, Resumed, Sheet
 
 
 def test_numbers_and_samples_come_back(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from imagegen.data.store import load_pictures
 from imagegen.errors import SettingsError, UserError
 from imagegen.families import FAMILIES
 from imagegen.settings import Config, DataSettings, TrainSettings
-from imagegen.train.learner import Learner
-from imagegen.train.loop import build
+from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order, World
 
 
