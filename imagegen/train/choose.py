@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -65,6 +64,11 @@ class Estimate:
     budget: float | None
 
     @property
+    def is_enough(self) -> bool:
+        """Whether something recognisable is to be expected."""
+        return self.pictures >= self.needed
+
+    @property
     def is_useless(self) -> bool:
         """Whether the time is too short for anything."""
         return self.budget is not None and self.pictures < USELESS * self.needed
@@ -79,8 +83,9 @@ class Estimate:
 def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
     """Choose what `layer` does not set, and put it there, with the reason as its origin.
 
-    From the largest and widest down, the first that sees enough pictures in the time is taken.
-    Each is timed for a few steps on this machine.
+    The largest size is taken at which enough pictures can be seen in the time; where that is none,
+    the smallest, and the widest network at which they can. Each is timed for a few steps on this
+    machine.
 
     Args:
         layer: all that is set.
@@ -98,24 +103,33 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
         why = "small steps learn most in little time" if batch == 16 else "a GPU has room for more"
         choices.append(Choice(CHOSEN[2], batch, f"{why} ({device.type})"))
         layer.put(CHOSEN[2], batch, "chosen")
-    sizes = [fixed[CHOSEN[0]]] if CHOSEN[0] in fixed else list(_sizes(side))
+    sizes = [fixed[CHOSEN[0]]] if CHOSEN[0] in fixed else sorted(_sizes(side))
     has_width = "width" in FAMILIES[config.family].Model.model_fields
     widths = [fixed[CHOSEN[1]]] if CHOSEN[1] in fixed else list(WIDTHS) if has_width else [None]
-    tried: list[tuple[int, int | None, Estimate]] = []
-    # First the sizes at full width; only the smallest is also tried narrower.
-    for size, width in [(size, widths[0]) for size in sizes] + list(
-        product(sizes[-1:], widths[1:])
-    ):
-        promise = _trial(layer, size, width)
-        tried.append((size, width, promise))
-        if promise.pictures >= promise.needed:
-            break
-    size, width, promise = tried[-1]
+    size, width, too_large = sizes[0], widths[0], ""
+    promise = _trial(layer, size, width)
+    if promise.is_enough:
+        for larger in sizes[1:]:
+            trial = _trial(layer, larger, width)
+            if not trial.is_enough:
+                too_large = (
+                    f"at {larger} px {trial.pictures:,.0f} pictures could be seen, and "
+                    f"{trial.needed:,.0f} are needed"
+                )
+                break
+            size, promise = larger, trial
+    else:
+        for narrower in widths[1:]:
+            width, promise = narrower, _trial(layer, size, narrower)
+            if promise.is_enough:
+                break
     if CHOSEN[0] not in fixed:
-        choices.append(Choice(CHOSEN[0], size, _why_size(size, side, tried)))
+        small = size < sizes[-1] and "the smallest: there is time for no more"
+        why = too_large or small or f"the pictures have about {side} px"
+        choices.append(Choice(CHOSEN[0], size, why))
         layer.put(CHOSEN[0], size, "chosen")
     if CHOSEN[1] not in fixed and width is not None:
-        why = "the full width" if width == widths[0] else "narrower, to see more pictures"
+        why = "the full width" if width == widths[0] else "narrow, to see more pictures"
         choices.append(Choice(CHOSEN[1], width, f"{why}: about {promise.pictures:,.0f} in all"))
         layer.put(CHOSEN[1], width, "chosen")
     return choices, promise
@@ -127,22 +141,11 @@ def _why_family(family: str) -> str:
 
 
 def _sizes(side: int) -> Iterator[int]:
-    """Yield the sizes to try, from the pictures' own down."""
+    """Yield the sizes to try: the pictures' own, and those that all larger ones can have."""
     own = max(16, side // 4 * 4)
     if own <= SIZES[0]:
         yield own
     yield from (size for size in SIZES if size < own)
-
-
-def _why_size(size: int, side: int, tried: list[tuple[int, int | None, Estimate]]) -> str:
-    larger = [(other, promise) for other, _, promise in tried if other > size]
-    if not larger:
-        return f"the pictures have about {side} px"
-    other, promise = larger[-1]
-    return (
-        f"at {other} px {promise.pictures:,.0f} pictures could be seen, and "
-        f"{promise.needed:,.0f} are needed"
-    )
 
 
 def estimate(layer: presets.Layer) -> Estimate:
