@@ -128,6 +128,26 @@ def test_one_accident_is_survived(
     assert len(seen) == 2
 
 
+def test_short_memory_is_told_and_remembered(
+    call: Call, pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen.families.gan import Gan
+
+    real = Gan.loss
+
+    def loss(self, batch, phase):
+        if len(batch.images) > 8:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real(self, batch, phase)
+
+    monkeypatch.setattr(Gan, "loss", loss)
+    words = [*SMALL, "--set", "train.batch_size=16", "--steps", 8]
+    answer = call("train", pictures, *words)
+    assert answer.err.count("memory is short: batches are computed in 2 parts") == 1
+    journal = (home / "models/shapes/state/journal.jsonl").read_text()
+    assert '"decision": "split", "at": 0, "parts": 2' in journal
+
+
 def test_a_model_is_made_anew_only_by_force(call: Call, pictures: Path, home: Path) -> None:
     call("train", pictures, *SMALL, "--steps", 4)
     before = (home / "models/shapes/model.safetensors").read_bytes()
