@@ -39,7 +39,7 @@ TINY = {"gan": ["model.width=8"]}
 """For each family the settings that make a step take milliseconds; none if not named here."""
 SHARED = [
     "data.size=16", "train.batch_size=4", f"train.checkpoint_every={EVERY}",
-    "train.sample_every=50",
+    "train.sample_every=50", "train.watch_every=150",
 ]  # fmt: skip
 README = Path(__file__).with_name("README.md")
 MOMENTS = random.Random(4)
