@@ -180,6 +180,8 @@ class Lab:
         last = f"state/{STEPS:09d}.safetensors"
         assert tensors(model / last) == tensors(self.whole / last), "other final state"
         tidy(model)
+        looks = [steps(one, looks=True) for one in (model, self.whole)]
+        assert lost or looks[0] == looks[1], f"looked at the quality at {looks[0]}"
         logged, expected = steps(model), steps(self.whole)
         assert logged[-1] == STEPS, f"metrics.jsonl ends at step {logged[-1]}"
         assert gap(logged) <= gap(expected) * (1 + lost), f"metrics.jsonl lacks steps: {logged}"
@@ -247,8 +249,9 @@ def tensors(path: Path) -> dict[str, tuple[str, bytes]]:
     return {key: (str(value.dtype), value.tobytes()) for key, value in load_file(path).items()}
 
 
-def steps(model: Path) -> list[int]:
-    found = [json.loads(line)["step"] for line in (model / "metrics.jsonl").open()]
+def steps(model: Path, looks: bool = False) -> list[int]:
+    records = [json.loads(line) for line in (model / "metrics.jsonl").open()]
+    found = [record["step"] for record in records if ("spread" in record) == looks]
     assert found == sorted(set(found)), f"metrics.jsonl is out of order: {found}"
     return found
 
