@@ -233,8 +233,7 @@ def verdict(looks: Sequence[Look]) -> str:
     """Return why there is no point in going on after these looks; empty if there is one."""
     if is_given_up(looks):
         return (
-            f"collapse: {ANSWERS} times penalty and augmentation were raised, and still the "
-            "pictures are alike"
+            f"collapse: {ANSWERS} times regularisation was raised, and still the pictures are alike"
         )
     if memorises(looks):
         share = looks[-1].copies or 0
@@ -249,8 +248,8 @@ def warnings(looks: Sequence[Look]) -> Iterator[str]:
         return
     if has_collapsed(last):
         yield (
-            f"collapse: pictures differ {last.spread:.2f} times as much as real ones; penalty and "
-            f"augmentation go up (answer {caution(looks)} of {ANSWERS})"
+            f"collapse: pictures differ {last.spread:.2f} times as much as real ones; "
+            f"regularisation is raised (answer {caution(looks)} of {ANSWERS})"
         )
     if (last.copies_low or 0) > SUSPICIOUS:
         yield (

@@ -295,6 +295,13 @@ def test_json_says_what_would_be_done(call: Call, pictures: Path) -> None:
     assert json.loads(call("train", *SMALL, "--print-config", "--json").out)["data"]["size"] == 16
 
 
+def test_tensorboard_gets_the_same(call: Call, pictures: Path, home: Path) -> None:
+    pytest.importorskip("tensorboard")
+    call("train", pictures, *SMALL, "--steps", 4, "--tensorboard")
+    (file,) = (home / "models/shapes/tensorboard").iterdir()
+    assert file.stat().st_size > 1000
+
+
 def test_resume_takes_no_settings(call: Call, trained: Path) -> None:
     answer = call("train", "--resume", "smileys", "--seed", 1, code=2)
     assert "--seed has no effect with --resume" in answer.err
