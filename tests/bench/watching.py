@@ -29,7 +29,7 @@ CASES = {
     ),
     "twenty pictures, long": (
         20,
-        "--steps 40000 --set model.width=48 --set train.lr=1e-3 --set train.watch_every=1000",
+        "--steps 12000 --set model.width=48 --set train.lr=1e-3 --set train.watch_every=1000",
     ),
 }
 

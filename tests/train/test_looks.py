@@ -83,4 +83,6 @@ def test_spread_of_known_sets() -> None:
     assert watch.spread(real, 0.1 * random.normal(size=(200, 16))) == pytest.approx(0.1, abs=0.02)
     again = random.normal(size=(10, 16))[np.arange(200) % 10]  # a few pictures, over and over
     assert watch.spread(real, again + 1e-3 * random.normal(size=again.shape)) < 0.01
+    learnt_by_heart = real[random.integers(0, 200, 256)]
+    assert watch.spread(real, learnt_by_heart) > 0.7
     assert watch.spread(np.zeros((20, 3)), random.normal(size=(20, 3))) == 1
