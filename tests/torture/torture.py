@@ -237,8 +237,11 @@ def newest(model: Path) -> int:
 
 def intact(state: Path) -> bool:
     sums = state.with_name(f"{state.name}.sha256")
-    digest = hashlib.sha256(state.read_bytes()).hexdigest()
-    return sums.is_file() and digest in sums.read_text().split()
+    try:
+        digest = hashlib.sha256(state.read_bytes()).hexdigest()
+        return digest in sums.read_text().split()
+    except FileNotFoundError:  # dropped by a training under way
+        return False
 
 
 def whole_states(model: Path) -> list[int]:
