@@ -126,8 +126,12 @@ def train(
     if budget is not None:
         layer.put(("train", "steps"), None, "--budget")
 
+    from imagegen.train.parallel import World, joined, rank
+
     talk = Narrator(as_json)
     config, _, _, _ = _checked(layer)
+    if rank() > 0 and (print_config or dry_run):
+        return  # the first process says it
     if print_config:
         if as_json:
             console.emit_json(config.model_dump(mode="json"))
@@ -143,12 +147,14 @@ def train(
         )
 
     from imagegen.device import pick_device
-    from imagegen.train.parallel import joined
 
     pick_device(config.device)
+    if dry_run:
+        _lead(_Plan(data, name, parent, force, tensorboard, True, started), layer, talk, World())
+        return
     with joined() as world:
         if world.leads:
-            plan = _Plan(data, name, parent, force, tensorboard, dry_run, started)
+            plan = _Plan(data, name, parent, force, tensorboard, False, started)
             _lead(plan, layer, talk, world)
         else:
             _assist(data, name, world)
@@ -186,16 +192,14 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     from imagegen import registry
     from imagegen.data.store import load_pictures
     from imagegen.train import choose, loop, run
-    from imagegen.train.learner import Learner, build
+    from imagegen.train.learner import Learner, build, check
+    from imagegen.train.parallel import Order
     from imagegen.train.watch import Watcher
 
-    known = registry.Model(registry.models_folder() / plan.name)
     promise = None
-    if plan.force and not plan.dry_run:
-        if known.path.exists():
-            registry.remove(known)
-    elif (known.path / "config.yaml").exists():
-        _take_over(layer, known)
+    known = registry.Model(registry.models_folder() / plan.name)
+    if begun := not plan.force and (known.path / "config.yaml").exists():
+        _take_over(layer, run.known(plan.name))
     if layer.get(("train", "steps")) is None:
         promise = _choose(plan.data, layer, talk)
     config, kind, network, sampling = _checked(layer)
@@ -206,9 +210,17 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     if promise is not None:
         for setting, reason in family.choices(len(pictures)).items():
             talk.say(f"  {setting}: {reason}")
+    check(family, config, world)
+    if begun:
+        run.refuse_other(known, config, pictures, plan.parent)
     if plan.dry_run:
         talk.promise(plan.name, config, family, promise or choose.estimate(layer), pictures)
         return
+    carried = []
+    if plan.parent is not None and not (begun and not run.is_new(known)):
+        carried = run.carry_over(plan.parent, family)
+    if plan.force and known.path.exists():  # only now that nothing else can be refused
+        registry.remove(known)
     model = run.folder(plan.name)
     with registry.locked(model), _stop_on_signals() as stopped:
         sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
@@ -216,10 +228,11 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         if (end := run.finished(model)) is not None:
             talk.say(f"{plan.name} is finished: {end.reason} at step {end.step}")
             talk.event("ended", step=end.step, complete=True, reason=end.reason)
+            world.wait()
+            world.tell(Order(-1))
         else:
-            if plan.parent is not None and run.is_new(model):
-                for line in run.carry_over(plan.parent, family):
-                    talk.say(f"  {line}")
+            for line in carried:
+                talk.say(f"  {line}")
             world.wait()
             learner = Learner(family, sides.training, config, world)
             watcher = Watcher(sides.training, sides.held_out, sides.index, sampling)

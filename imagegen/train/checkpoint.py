@@ -82,6 +82,11 @@ def load(folder: Path, step: int) -> State:
     return _load(_path(folder, step))
 
 
+def steps(folder: Path) -> list[int]:
+    """Return the steps of all states, in order."""
+    return [int(path.stem) for path in _states(folder)]
+
+
 def drop_after(folder: Path, step: int) -> None:
     """Remove the states of later steps, which are damaged: they come again."""
     for path in _states(folder):

@@ -31,6 +31,16 @@ def build(kind: type[Family], model: Settings, config: Config, pictures: Picture
         return kind(model, (channels, height, width), Condition(pictures.label_names))
 
 
+def check(family: Family, config: Config, world: World) -> None:
+    """Check what only the networks, the device and the processes together can tell.
+
+    Raises:
+        SettingsError: if the batch can't be shared, or the precision is not there or slower.
+    """
+    world.rows(config.train.batch_size, family.together)
+    pick_precision(config.train.precision, pick_device(config.device))
+
+
 class Learner:
     """A family in training.
 
@@ -122,6 +132,11 @@ class Learner:
         self.average.load_state_dict(state.average, strict=False)
         for phase, optimizer in self.optimizers.items():
             checkpoint.restore(optimizer, state.optimizers.get(phase, {"state": {}}))
+
+    def is_finite(self) -> bool:
+        """Say whether all weights are numbers."""
+        weights = [*self.family.parameters(), *self.average.parameters()]
+        return all(bool(weight.isfinite().all()) for weight in weights)
 
     def drawn(self) -> dict[str, Tensor]:
         """Return the averaged weights that drawing needs."""

@@ -36,7 +36,6 @@ END_COST = 0.5
 """Seconds that the last sheet and the card take, about."""
 EXPLODED = 1e4
 """A loss that has grown this many times is as bad as one that is no number."""
-_BEST = "best.safetensors"
 _PLATEAU = "plateau"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -116,6 +115,16 @@ class Training:
             self.plan.decide(0, self.settings.steps, "train.steps")
         yield from self._resume()
         self.clock = self._clock()
+        while True:
+            yield from self._learn()
+            try:
+                yield from self._end()
+                return
+            except _BrokenDownError as error:  # seen only now
+                yield self._go_back(str(error))
+
+    def _learn(self) -> Iterator[Event]:
+        """Take steps until all are done, or something stops it."""
         mark, since = time.monotonic(), self.step
         while not self.reason and not self.full:
             if why := self._decide():
@@ -141,7 +150,6 @@ class Training:
             except _BrokenDownError as error:
                 yield self._go_back(str(error))
                 since = self.step
-        yield from self._end()
 
     def _resume(self) -> Iterator[Event]:
         """Go on from the newest state; without one, save that of the beginning."""
@@ -155,6 +163,8 @@ class Training:
         checkpoint.drop_after(self.model.state, self.step if state is not None else -1)
         self._drop_metrics()
         self.looks = self._known_looks()
+        if self._seen():
+            self.reason = watch.verdict(self.looks)
         self.learner.parts = self.journal.parts(self.step)
         if state is None:
             self._save()
@@ -256,14 +266,14 @@ class Training:
             with self._timed("watching"):
                 order = Order(self.step, self.plan.progress(self.step))
                 look = self.watcher.look(self.learner, order)
-                if watch.lowest([*self.looks, look]) is look:
-                    self._write_weights(self._best_path)
+                self._keep_if_lowest(look)
             self.journal.add(WATCHED, self.step, **look.record())
             self.look_cost = time.monotonic() - start
         known = self.journal.watched(self.step)
         if known is None or known.get("skipped"):
             return
         look = watch.Look.of(known)
+        self._keep_if_lowest(look)
         self.looks.append(look)
         self._log(look.record())
         best = watch.best(self.looks)
@@ -299,9 +309,23 @@ class Training:
 
     # --- saving ----------------------------------------------------------------------------------
 
-    @property
-    def _best_path(self) -> Path:
-        return self.model.state / _BEST
+    def _kept(self, look: watch.Look) -> Path:
+        """Return where the weights of a look are kept."""
+        return self.model.state / f"best-{look.step:09d}.safetensors"
+
+    def _keep_if_lowest(self, look: watch.Look) -> None:
+        """Keep the weights of now if none were better; also when that was found before a kill."""
+        if watch.lowest([*self.looks, look]) is look and not self._kept(look).exists():
+            self._write_weights(self._kept(look))
+
+    def _drop_kept(self) -> None:
+        """Drop kept weights that are the best neither now nor at the oldest state there is."""
+        oldest = checkpoint.steps(self.model.state)[0]
+        before = [look for look in self.looks if look.step <= oldest]
+        needed = {self._kept(one) for one in map(watch.lowest, (before, self.looks)) if one}
+        for path in self.model.state.glob("best-*.safetensors"):
+            if path not in needed:
+                durable.remove_checked(path)
 
     def _is_behind(self) -> bool:
         """Say whether earlier weights are better than those of now."""
@@ -311,6 +335,8 @@ class Training:
     def _save(self) -> None:
         """Save the state and the model. Where there is no room for the next state, make some."""
         self._means()  # what has broken down must not replace what works
+        if not self.learner.is_finite():
+            raise _BrokenDownError("a weight is not a number any more")
         start = time.monotonic()
         with self._timed("saving"):
             state = self.learner.state(self.step, self._elapsed(), self.spent)
@@ -323,6 +349,7 @@ class Training:
                 checkpoint.make_room(self.model.state)
                 path = checkpoint.save(self.model.state, state)
                 self._publish()
+            self._drop_kept()
         self.saved_at = self.step
         self.save_cost = time.monotonic() - start
         needed = 2 * path.stat().st_size
@@ -332,9 +359,10 @@ class Training:
 
     def _publish(self) -> None:
         """Write the weights that `generate` uses: those of now, or earlier ones if better."""
-        if self._is_behind():
+        best = watch.best(self.looks)
+        if best is not None and self._is_behind():
             try:
-                content, _ = durable.read_checked(self._best_path)
+                content, _ = durable.read_checked(self._kept(best))
             except UserError:  # lost: then those of now
                 pass
             else:
@@ -365,7 +393,7 @@ class Training:
         if state is None:
             raise UserError(f"training broke down at step {broken}: {problem}", "use another name")
         self.learner.restore(state)
-        self.step = self.load = state.step
+        self.step = self.load = self.saved_at = state.step
         self.journal.add(RATE, self.step, factor=0.5, reason=f"{problem} at step {broken}")
         self.window.clear()
         self._drop_metrics()
@@ -382,11 +410,9 @@ class Training:
         done = total is not None and self.step >= total
         if done and self.every and self.step >= self.every and not self._seen():
             yield from self._look(last=True)
-        try:
-            if self.saved_at != self.step:
-                self._save()
-        except _BrokenDownError as error:  # seen only now: the user stopped it
-            yield self._go_back(str(error))
+            yield from self._conclude()
+        if self.saved_at != self.step:
+            self._save()
         if self.step:
             yield self._sheet()
         if self.model.weights.exists():

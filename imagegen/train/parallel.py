@@ -113,6 +113,11 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
+def rank() -> int:
+    """Return which of the processes that `torchrun` has started this one is; 0 without it."""
+    return int(os.environ.get("RANK", "0")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+
+
 @contextmanager
 def joined() -> Iterator[World]:
     """Join the other processes that `torchrun` has started, if it has."""

@@ -20,7 +20,7 @@ from imagegen.train.journal import FILE
 
 FREE = {"train": {"checkpoint_every", "sample_every"}}
 """Settings that may differ when a training is continued: they do not change its course."""
-SECTIONS = ("family", "data", "model", "train")
+SECTIONS = ("family", "data", "model", "train", "sample")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Sides:
     index: copies.Index | None
 
 
-def folder(name: str) -> registry.Model:
-    """Return the model of a name, with a folder for what training keeps.
+def known(name: str) -> registry.Model:
+    """Return the model of a name, which need not exist.
 
     Raises:
         UserError: if there is a model of this name that can't be trained on.
@@ -52,6 +52,16 @@ def folder(name: str) -> registry.Model:
             f"model '{name}' exists already, without what training needs to go on",
             f"choose another name: --name NAME; or start from it: --continue-from {name}",
         )
+    return model
+
+
+def folder(name: str) -> registry.Model:
+    """Return the model of a name, with a folder for what training keeps.
+
+    Raises:
+        UserError: if there is a model of this name that can't be trained on.
+    """
+    model = known(name)
     model.state.mkdir(parents=True, exist_ok=True)
     model.samples.mkdir(exist_ok=True)
     return model
@@ -95,23 +105,37 @@ def prepare(
         durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())
         durable.write(model.path / "config.yaml", presets.dump(config).encode())
         return sides
+    refuse_other(model, config, pictures, parent)
+    return divide(model, config, pictures)
+
+
+def refuse_other(
+    model: registry.Model,
+    config: Config,
+    pictures: Pictures,
+    parent: registry.Model | None = None,
+) -> None:
+    """Check that a training is the one that was begun in a model's folder.
+
+    Raises:
+        UserError: if it is not; says what differs.
+    """
     differences = _differences(presets.check(model.settings()), config)
     before = registry.data(model)
-    if before.get("fingerprint") != data["fingerprint"]:
+    if before.get("fingerprint") != pictures.fingerprint:
         differences.append(f"other pictures ({before.get('pictures')} then, {len(pictures)} now)")
-    if parent is not None and before.get("continued_from") != data["continued_from"]:
+    if parent is not None and before.get("continued_from", {}).get("name") != parent.name:
         differences.append("it was not started from the same model")
     if differences:
         hint = (
             "start a new one with --name NAME, also from this one's weights: --continue-from "
             f"{model.name} --name NAME; or delete this one first: --force"
         )
-        if before.get("fingerprint") == data["fingerprint"] and parent is None:
+        if before.get("fingerprint") == pictures.fingerprint and parent is None:
             hint += f"; or go on with the settings it has: imagegen train --resume {model.name}"
         raise UserError(
             f"model '{model.name}' was trained otherwise: {'; '.join(differences)}", hint
         )
-    return divide(model, config, pictures)
 
 
 def divide(model: registry.Model, config: Config, pictures: Pictures) -> Sides:
@@ -134,17 +158,16 @@ def is_new(model: registry.Model) -> bool:
 def carry_over(parent: registry.Model, family: Family) -> list[str]:
     """Give a new family the weights of a trained model, where they fit; say which did.
 
-    Those of its newest state if it has one, else those that draw.
+    Those that draw are the model's own, the best there are. The others are only in its state.
 
     Raises:
-        UserError: if the model has neither, or is damaged.
+        UserError: if the model has no weights yet, or is damaged.
     """
+    drawn, _ = registry.load(parent)
+    known = {k: v for k, v in drawn.state_dict().items() if k.split(".")[0] in drawn.drawn_by}
     state, _ = checkpoint.load_newest(parent.state)
     if state is not None:
-        known = state.family
-    else:
-        drawn, _ = registry.load(parent)
-        known = {k: v for k, v in drawn.state_dict().items() if k.split(".")[0] in drawn.drawn_by}
+        known = state.family | known
     ours = family.state_dict()
     lines = []
     for part, _ in family.named_children():
@@ -157,6 +180,11 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
     labels = tuple(parent.header()["labels"])
     if labels != family.condition.labels:
         lines.append("labels differ: what was learnt of them starts as that of others")
+    if drawn.shape != family.shape:
+        lines.append(
+            "it had pictures of another size: some that are held out now may be known to it, so "
+            "measurements may flatter"
+        )
     lines.append("not carried over: optimisers, steps done, schedules, measurements")
     return lines
 

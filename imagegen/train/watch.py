@@ -35,8 +35,9 @@ ANSWERS = 3
 """Times that a collapse is answered before training is given up."""
 MEMORISED = 0.5
 """A model that copies more than this share of its pictures, surely and twice, is stopped."""
-SUSPICIOUS = 0.1
-"""Share of copies from which on a look is no candidate for the best if another one is."""
+SUSPICIOUS = 0.05
+"""Share of copies, for sure, from which on training warns, and a look is no candidate for the best
+if another one is. Of real pictures at most 2 in 100 seem to be copies."""
 PATIENCE = 8
 """Looks without a better one after which training has reached its plateau."""
 

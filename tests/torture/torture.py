@@ -811,18 +811,24 @@ def two_at_once(lab: Lab) -> None:
             slow.send_signal(signal.SIGCONT)
             ends = {training: training.communicate(timeout=600)[1] for training in (slow, quick)}
             codes = sorted(training.returncode for training in ends)
-            assert codes == [0, 1], f"held at {moment}: {codes}, {' '.join(ends.values())}"
-            line = refused(next(err for training, err in ends.items() if training.returncode))
-            assert "being trained by another process" in line, f"held at {moment}: {line}"
+            told = " ".join(ends.values())
+            if codes == [0, 0]:  # the second one came to the lock when the first had ended
+                assert told.count("m is finished") == 1, f"held at {moment}: {told}"
+            else:
+                assert codes == [0, 1], f"held at {moment}: {codes}, {told}"
+                line = refused(next(err for training, err in ends.items() if training.returncode))
+                assert "being trained by another process" in line, f"held at {moment}: {line}"
             lab.check(model)
-        row.outcome = f"one trains and {SAME}; the other: exit 1, `{line}`"
+        row.outcome = (
+            f"one trains and {SAME}; the other says that it is being trained, or is finished"
+        )
 
 
 def budget(lab: Lab) -> None:
     home, model = lab.new()
-    words = lab.words("m", "--budget", "25s")
+    words = lab.words("m", "--budget", "90s")
     times = 6
-    with lab.fault("--budget and SIGKILL", f"25s, killed and started again ({times})") as row:
+    with lab.fault("--budget and SIGKILL", f"90s, killed and started again ({times})") as row:
         for _ in range(times):
             training = lab.start(home, words)
             goes_on(training, model)
