@@ -135,7 +135,7 @@ class Learner:
 
     def is_finite(self) -> bool:
         """Say whether all weights are numbers."""
-        weights = [*self.family.parameters(), *self.average.parameters()]
+        weights = [*self.family.parameters(), *self.drawn().values()]
         return all(bool(weight.isfinite().all()) for weight in weights)
 
     def drawn(self) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -157,6 +158,123 @@ def test_a_model_is_made_anew_only_by_force(call: Call, pictures: Path, home: Pa
     assert (home / "models/shapes/model.safetensors").read_bytes() == before
     call("train", pictures, *SMALL, "--steps", 4, "--seed", 5, "--force")
     assert (home / "models/shapes/model.safetensors").read_bytes() != before
+
+
+def test_force_deletes_only_when_nothing_else_can_be_refused(
+    call: Call, pictures: Path, home: Path
+) -> None:
+    call("train", pictures, *SMALL, "--steps", 4)
+    before = (home / "models/shapes/model.safetensors").read_bytes()
+    call("train", "nowhere", *SMALL, "--name", "shapes", "--steps", 4, "--force", code=1)
+    words = ["--force", "--seed", 5, "--steps", 4]
+    call("train", pictures, *SMALL, *words, "--dry-run")
+    call("train", pictures, *SMALL, *words, "--set", "data.size=33", code=2)
+    call("train", pictures, *words, "--continue-from", "nobody", "--name", "shapes", code=4)
+    assert (home / "models/shapes/model.safetensors").read_bytes() == before
+
+
+def test_a_refused_start_leaves_the_name_free(
+    call: Call, pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen import device
+
+    monkeypatch.setattr(device, "_mixed_speed", lambda device: 0.5)
+    words = ["train", pictures, *SMALL, "--steps", 4]
+    call(*words, "--set", "train.precision=bfloat16", code=2)
+    assert not (home / "models/shapes").exists()
+    call(*words)
+
+
+def test_sampling_is_part_of_a_training(call: Call, pictures: Path) -> None:
+    words = ["train", pictures, *SMALL, "--steps", 4]
+    call(*words)
+    answer = call(*words, "--set", "sample.truncation=0.5", code=1)
+    assert "sample.truncation 1.0 then, 0.5 now" in answer.err
+    answer = call(*words, "--set", "sample.truncation=0.5", "--dry-run", code=1)
+    assert "was trained otherwise" in answer.err
+
+
+def test_weights_that_are_no_numbers_are_never_saved(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is still fine when the last step before a state spoils the weights."""
+    from imagegen.train.learner import Learner
+
+    real, spoilt = Learner.step, []
+
+    def step(self, order):
+        logs = real(self, order)
+        if order.step in (7, 11) and order.step not in spoilt:
+            spoilt.append(order.step)
+            next(self.average.generator.parameters()).data.fill_(float("nan"))
+        return logs
+
+    monkeypatch.setattr(Learner, "step", step)
+    words = ["sample:smileys", *SMALL, "--steps", 12, "--set", "train.sample_every=50"]
+    answer = call("train", *words, "--set", "train.watch_every=0")
+    assert "warning: step 8: a weight is not a number any more: back to step 4" in answer.err
+    assert "warning: step 12: a weight is not a number any more: back to step 8" in answer.err
+    assert "all steps done: step 12" in answer.err
+    weights = load_file(home / "models/smileys/model.safetensors")
+    assert all(np.isfinite(value).all() for value in weights.values())
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, look) -> None:
+    """Let looks find what `look(step)` says instead."""
+    from imagegen.train import watch
+
+    real = watch.Watcher.look
+
+    def found(self, learner, order):
+        return replace(real(self, learner, order), **look(order.step))
+
+    monkeypatch.setattr(watch.Watcher, "look", found)
+
+
+def kid(value: float) -> dict[str, float]:
+    return {"kid": value, "kid_low": value - 0.01, "kid_high": value + 0.01}
+
+
+def test_the_best_after_going_back_is_of_the_course_that_is_left(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imagegen.families.gan import Gan
+
+    real, seen, looked = Gan.loss, [], []
+
+    def loss(self, batch, phase):
+        value, logs = real(self, batch, phase)
+        if batch.step == 14 and not seen:
+            seen.append(batch.step)
+            return value * float("nan"), logs
+        return value, logs
+
+    def look(step):
+        looked.append(step)
+        return kid({4: 0.5, 8: 1.5, 12: 0.2 if looked.count(12) == 1 else 1.5}.get(step, 1.5))
+
+    monkeypatch.setattr(Gan, "loss", loss)
+    scripted(monkeypatch, look)
+    words = [*SMALL, "--set", "train.watch_every=4", "--set", "train.checkpoint_every=10"]
+    answer = call("train", "sample:smileys", *words, "--steps", 20)
+    assert "back to step 10" in answer.err
+    assert looked == [4, 8, 12, 12, 16, 20]
+    assert "the model is that of step 4, which was better" in answer.err
+    assert registry.Model(home / "models/smileys").header()["step"] == 4
+
+
+def test_a_verdict_survives_a_kill_before_it_is_written_down(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch, lambda step: {"copies": 0.9, "copies_low": 0.8})
+    words = ["sample:smileys", *SMALL, "--steps", 40, "--set", "train.watch_every=4"]
+    call("train", *words)
+    journal = home / "models/smileys/state/journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert '"finished": 8' in lines[-1]
+    journal.write_text("".join(lines[:-1]))
+    answer = call("train", *words)
+    assert "copying: 90% of the pictures are training pictures again: step 8" in answer.err
 
 
 def test_a_new_model_from_an_old_ones_weights(

@@ -44,6 +44,11 @@ def test_two_processes_give_the_curve_of_one(home: Path, run: Run) -> None:
     for ours, theirs in zip(one, two, strict=True):
         assert theirs == pytest.approx(ours, rel=1e-4)
     assert done.stderr.count(b"all steps done") == 1  # only the first one speaks
+    again = subprocess.run(
+        torchrun("sample:smileys", "--steps", 60, "--name", "two"), capture_output=True, timeout=300
+    )
+    assert again.returncode == 0, again.stderr.decode()
+    assert again.stderr.count(b"two is finished") == 1
 
 
 def test_a_process_that_dies_ends_all_and_another_number_goes_on(home: Path, run: Run) -> None:
