@@ -36,8 +36,8 @@ def write(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def append(path: Path, line: str) -> None:
-    """Add a line to a journal, on the disk before this returns.
+def append(path: Path, line: str, sync: bool = True) -> None:
+    """Add a line to a journal; with `sync` it is on the disk before this returns.
 
     A line that a crash cut short is ended first, so that it can spoil only itself.
 
@@ -51,8 +51,9 @@ def append(path: Path, line: str) -> None:
                 if file.read(1) != b"\n":
                     file.write(b"\n")
             file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
         error.filename = str(path)
         raise

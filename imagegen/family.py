@@ -108,6 +108,11 @@ class Family(nn.Module):
         """
         raise NotImplementedError
 
+    def drawn(self) -> dict[str, Tensor]:
+        """Return the weights that sampling needs, by name: those of `drawn_by`."""
+        weights = self.state_dict()
+        return {k: v for k, v in weights.items() if k.split(".")[0] in self.drawn_by}
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""

@@ -239,8 +239,7 @@ def load(model: Model) -> tuple[Family, str]:
     channels, height, width = header["shape"]
     family = kind(settings, (channels, height, width), Condition(tuple(header["labels"])))
     weights = parse(content)
-    expected = {k for k in family.state_dict() if k.split(".")[0] in family.drawn_by}
-    if weights.keys() != expected:
+    if weights.keys() != family.drawn().keys():
         raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
     family.load_state_dict(weights, strict=False)
     return family.eval().requires_grad_(False), digest
@@ -461,11 +460,7 @@ def save_weights(path: Path, family: Family, config: Config, step: int) -> str:
         "labels": list(family.condition.labels),
         "step": step,
     }
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in family.state_dict().items()
-        if name.split(".")[0] in family.drawn_by
-    }
+    tensors = {k: v.detach().cpu().contiguous() for k, v in family.drawn().items()}
     text = json.dumps(header, ensure_ascii=True, sort_keys=True)
     return durable.write_checked(path, save(tensors, {"imagegen": text}))
 

@@ -149,12 +149,12 @@ def train(
     from imagegen.device import pick_device
 
     pick_device(config.device)
+    plan = _Plan(data, name, parent, force, tensorboard, dry_run, started)
     if dry_run:
-        _lead(_Plan(data, name, parent, force, tensorboard, True, started), layer, talk, World())
+        _lead(plan, layer, talk, World())
         return
     with joined() as world:
         if world.leads:
-            plan = _Plan(data, name, parent, force, tensorboard, False, started)
             _lead(plan, layer, talk, world)
         else:
             _assist(data, name, world)

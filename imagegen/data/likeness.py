@@ -113,8 +113,8 @@ def _agreements(images: Images, kept: Bits, shifts: bool) -> Iterator[tuple[int,
     views = [(dy * unit, dx * unit) for dy in steps for dx in steps]
     size = max(1, _CHUNK // max(1, kept.shape[1]) // 8)
     for start in range(0, len(images), size):
-        best = np.full((len(images[start : start + size]), kept.shape[1]), -1, np.float32)
         part = images[start : start + size]
+        best = np.full((len(part), kept.shape[1]), -1, np.float32)
         flat, alone = _flattened(part), _chance(part)
         for index, known in enumerate(signs):
             side = flat[min(index, len(flat) - 1)]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagegen import presets, registry
 from imagegen.settings import Config
+from imagegen.train import history
 
 Interval = tuple[float, float]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -23,8 +24,7 @@ State = Literal["missing", "damaged", "stale", "current"]
 
 UNCLEAR = 0.05
 """Share of real held-out pictures taken for copies, above which the search says little."""
-_PACE = "pictures_per_second"  # logged with losses, not with what looks at the quality find
-_NOT_CURVES = {"step", "seconds", _PACE, "kid_low", "kid_high", "copies_low"}
+_NOT_CURVES = {"step", "seconds", "pictures_per_second", "kid_low", "kid_high", "copies_low"}
 
 
 class _Known(BaseModel):
@@ -194,8 +194,8 @@ def gather(model: registry.Model) -> Facts:
         data=data,
         evaluation=evaluation,
         state=state,
-        curves=_curves([record for record in records if _PACE in record]),
-        looks=_curves([record for record in records if _PACE not in record]),
+        curves=_curves([record for record in records if not history.is_watched(record)]),
+        looks=_curves([record for record in records if history.is_watched(record)]),
         complaints=tuple(complaints),
     )
 

@@ -122,7 +122,7 @@ class Learner:
             seconds,
             dict(spent),
             self.family.state_dict(),
-            self.drawn(),
+            self.average.drawn(),
             {phase: optimizer.state_dict() for phase, optimizer in self.optimizers.items()},
         )
 
@@ -135,13 +135,8 @@ class Learner:
 
     def is_finite(self) -> bool:
         """Say whether all weights are numbers."""
-        weights = [*self.family.parameters(), *self.drawn().values()]
+        weights = [*self.family.parameters(), *self.average.drawn().values()]
         return all(bool(weight.isfinite().all()) for weight in weights)
-
-    def drawn(self) -> dict[str, Tensor]:
-        """Return the averaged weights that drawing needs."""
-        weights = self.average.state_dict()
-        return {k: v for k, v in weights.items() if k.split(".")[0] in self.average.drawn_by}
 
     def look(self, pictures: Pictures, count: int, order: Order) -> Batch:
         """Return the first `count` pictures as a batch to look at, not to learn from."""

@@ -92,7 +92,7 @@ class Training:
         self.spent = {"watching": 0.0, "saving": 0.0, "sheets": 0.0}
         self.saved_at = -1  # a kill may have come between a state and its weights: save both again
         self.looks: list[watch.Look] = []
-        self.look_cost, self.save_cost = 3.0, 0.0  # seconds; before the first one, a guess
+        self.cost = {"watching": 3.0, "saving": 0.0}  # seconds of the last one; at first, a guess
         self.window: dict[str, list[Tensor]] = {}
         self.usual: dict[str, list[float]] = {}
         self.load = -1
@@ -196,10 +196,10 @@ class Training:
         """Decide from the clock how many steps there will be, if it is time to."""
         if not self.by_clock or self._is_annealing():
             return None
-        looks_last = self.every and self.step >= self.every and self._has_time(last=True)
-        return self.clock.decide(
-            self.step, self.save_cost + END_COST + (self.look_cost if looks_last else 0)
-        )
+        reserve = self.cost["saving"] + END_COST
+        if self.every and self.step >= self.every and self._has_time(last=True):
+            reserve += self.cost["watching"]
+        return self.clock.decide(self.step, reserve)
 
     def _elapsed(self) -> float:
         return self.earlier + time.monotonic() - self.started
@@ -211,7 +211,8 @@ class Training:
     def _timed(self, what: str) -> Iterator[None]:
         start = time.monotonic()
         yield
-        self.spent[what] += time.monotonic() - start
+        self.cost[what] = time.monotonic() - start
+        self.spent[what] += self.cost[what]
 
     def _means(self) -> dict[str, float]:
         """Return the mean of each scalar since the last log.
@@ -261,28 +262,27 @@ class Training:
         known = self.journal.watched(self.step)
         if known is None and self.by_clock and not self._has_time(last):
             self.journal.add(WATCHED, self.step, skipped=True)
-        elif known is None:
-            start = time.monotonic()
+            return
+        if known is not None and known.get("skipped"):
+            return
+        if known is not None:
+            look = watch.Look.of(known)
+            self._keep_if_lowest(look)
+        else:
             with self._timed("watching"):
                 order = Order(self.step, self.plan.progress(self.step))
                 look = self.watcher.look(self.learner, order)
-                self._keep_if_lowest(look)
+                self._keep_if_lowest(look)  # before the journal tells of it
             self.journal.add(WATCHED, self.step, **look.record())
-            self.look_cost = time.monotonic() - start
-        known = self.journal.watched(self.step)
-        if known is None or known.get("skipped"):
-            return
-        look = watch.Look.of(known)
-        self._keep_if_lowest(look)
         self.looks.append(look)
         self._log(look.record())
-        best = watch.best(self.looks)
-        yield Watched(look, best.step if best else self.step)
+        better = self._better()
+        yield Watched(look, better.step if better else self.step)
 
     def _has_time(self, last: bool) -> bool:
         """Say whether one more look would leave enough of the time for training."""
         time_used = seconds(self.settings.budget) if last else self._elapsed()
-        return self.spent["watching"] + self.look_cost <= watch.AT_MOST * time_used
+        return self.spent["watching"] + self.cost["watching"] <= watch.AT_MOST * time_used
 
     def _conclude(self) -> Iterator[Event]:
         """Answer what the last look has shown: warn, anneal early, or give up."""
@@ -327,49 +327,46 @@ class Training:
             if path not in needed:
                 durable.remove_checked(path)
 
-    def _is_behind(self) -> bool:
-        """Say whether earlier weights are better than those of now."""
+    def _better(self) -> watch.Look | None:
+        """Return the earlier look whose weights are better than those of now, if there is one."""
         best = watch.best(self.looks)
-        return best is not None and best is not self.looks[-1]
+        return None if best is None or best is self.looks[-1] else best
 
     def _save(self) -> None:
         """Save the state and the model. Where there is no room for the next state, make some."""
         self._means()  # what has broken down must not replace what works
         if not self.learner.is_finite():
             raise _BrokenDownError("a weight is not a number any more")
-        start = time.monotonic()
         with self._timed("saving"):
             state = self.learner.state(self.step, self._elapsed(), self.spent)
             try:
-                path = checkpoint.save(self.model.state, state)
-                self._publish()
+                path = self._write(state)
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
                 checkpoint.make_room(self.model.state)
-                path = checkpoint.save(self.model.state, state)
-                self._publish()
+                path = self._write(state)
             self._drop_kept()
         self.saved_at = self.step
-        self.save_cost = time.monotonic() - start
         needed = 2 * path.stat().st_size
         if shutil.disk_usage(path).free < needed:
             checkpoint.make_room(self.model.state)
             self.full = shutil.disk_usage(path).free < needed
 
-    def _publish(self) -> None:
-        """Write the weights that `generate` uses: those of now, or earlier ones if better."""
-        best = watch.best(self.looks)
-        if best is not None and self._is_behind():
+    def _write(self, state: checkpoint.State) -> Path:
+        """Write a state and the weights that `generate` uses; return the path of the state."""
+        path = checkpoint.save(self.model.state, state)
+        if (better := self._better()) is not None:
             try:
-                content, _ = durable.read_checked(self._kept(best))
+                content, _ = durable.read_checked(self._kept(better))
             except UserError:  # lost: then those of now
                 pass
             else:
                 durable.write_checked(self.model.weights, content)
-                return
+                return path
         if self.step:
             self._write_weights(self.model.weights)
+        return path
 
     def _write_weights(self, path: Path) -> None:
         registry.save_weights(path, self.learner.average, self.config, self.step)
@@ -425,14 +422,14 @@ class Training:
             reason = self.reason or self._usual_reason()
             record = {"finished": self.step, "reason": reason, "seconds": used, "spent": spent}
             durable.append(self.model.state / FILE, json.dumps(record))
-        best = watch.best(self.looks)
+        better = self._better()
         self.world.tell(Order(-1))
         yield Ended(
             self.step,
             complete,
             reason,
             used,
-            best.step if best is not None and self._is_behind() else self.step,
+            better.step if better else self.step,
             spent,
         )
 
@@ -452,7 +449,7 @@ class Training:
             "seconds": round(self._elapsed(), 2),
             **{name: float(f"{value:.6g}") for name, value in numbers.items()},
         }
-        durable.append(self.model.path / "metrics.jsonl", json.dumps(record))
+        durable.append(self.model.path / "metrics.jsonl", json.dumps(record), sync=False)
 
     def _drop_metrics(self) -> None:
         """Forget what was logged after the state that training goes on from: it comes again."""

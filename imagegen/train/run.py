@@ -163,8 +163,8 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
     Raises:
         UserError: if the model has no weights yet, or is damaged.
     """
-    drawn, _ = registry.load(parent)
-    known = {k: v for k, v in drawn.state_dict().items() if k.split(".")[0] in drawn.drawn_by}
+    trained, _ = registry.load(parent)
+    known = trained.drawn()
     state, _ = checkpoint.load_newest(parent.state)
     if state is not None:
         known = state.family | known
@@ -177,10 +177,9 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         line = f"{part}: {len(fit)} of {len(names)} tensors carried over"
         new = [name for name in names if name not in fit]
         lines.append(line + (f"; new: {', '.join(new[:3])}" if new else ""))
-    labels = tuple(parent.header()["labels"])
-    if labels != family.condition.labels:
+    if trained.condition != family.condition:
         lines.append("labels differ: what was learnt of them starts as that of others")
-    if drawn.shape != family.shape:
+    if trained.shape != family.shape:
         lines.append(
             "it had pictures of another size: some that are held out now may be known to it, so "
             "measurements may flatter"

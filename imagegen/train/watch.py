@@ -98,7 +98,9 @@ class Watcher:
         self.training, self.held_out = training, held_out
         self.index = index
         self.sampling = sampling
-        self._known: tuple[features.Extractor, metrics.Array, metrics.Array] | None = None
+        self._known: (
+            tuple[features.Extractor, metrics.Array, metrics.Array, metrics.Array] | None
+        ) = None
 
     def look(self, learner: Learner, order: Order) -> Look:
         """Draw pictures of the averaged model and measure them."""
@@ -113,32 +115,32 @@ class Watcher:
             numbers["copies"] = hits / len(distances)
             numbers["copies_low"], _ = metrics.share_interval(hits, len(distances))
         if len(self.training) >= LEAST:
-            extractor, real, held = self._real(learner)
+            extractor, real, held, pixels = self._real(learner)
             ours = extractor(made.images).astype(np.float64)
             kernels = metrics.kernels(real, ours)
             numbers["kid"] = metrics.kid(kernels)
             low, high = metrics.interval(metrics.kid_draws(kernels, 400))
             numbers |= {"kid_low": low, "kid_high": high}
-            pixels = [_flat(images) for images in (self._compared(), made.images)]
-            numbers["spread"] = min(spread(real, ours), spread(*pixels))
+            numbers["spread"] = min(spread(real, ours), spread(pixels, _pixels(made.images)))
             if len(held) >= LEAST:
                 numbers["coverage"] = metrics.overlap(held, ours).coverage
-        return Look(order.step, **numbers, checks=self._check(learner, order))
+        checks = self._check(learner, order)
+        rounded = Look(order.step, **numbers, checks=checks).record()  # as the journal has it
+        return Look.of({"at": order.step, **rounded})
 
-    def _real(self, learner: Learner) -> tuple[features.Extractor, metrics.Array, metrics.Array]:
-        """Return the features of training and of held-out pictures, and what gives them."""
+    def _real(
+        self, learner: Learner
+    ) -> tuple[features.Extractor, metrics.Array, metrics.Array, metrics.Array]:
+        """Return what gives features, those of training and of held-out pictures, and the pixels of
+        the training pictures; which are compared goes by their content."""
         if self._known is None:
-            images = self._compared()
+            order = np.argsort(as_numbers(self.training.digests), kind="stable")
+            images = self.training.images[order[:_REAL]]
             extractor = features.quick(images, learner.family.device)
             held = self.held_out.images[:_REAL]
             both = extractor(np.concatenate([images, held])).astype(np.float64)
-            self._known = extractor, both[: len(images)], both[len(images) :]
+            self._known = extractor, both[: len(images)], both[len(images) :], _pixels(images)
         return self._known
-
-    def _compared(self) -> Images:
-        """Return the training pictures that are compared with, chosen by their content."""
-        order = np.argsort(as_numbers(self.training.digests), kind="stable")
-        return self.training.images[order[:_REAL]]
 
     def _check(self, learner: Learner, order: Order) -> Mapping[str, float]:
         if min(len(self.training), len(self.held_out)) < LEAST:
@@ -172,8 +174,10 @@ def _pairs(x: metrics.Array) -> metrics.Array:
     return others
 
 
-def _flat(images: Images) -> metrics.Array:
-    return images.reshape(len(images), -1).astype(np.float64)
+def _pixels(images: Images) -> metrics.Array:
+    """Return the pixels of each picture, (N, D): of large ones every second, third or so."""
+    every = max(1, min(images.shape[2:]) // 32)
+    return images[:, :, ::every, ::every].reshape(len(images), -1).astype(np.float64)
 
 
 def lowest(looks: Sequence[Look]) -> Look | None:
