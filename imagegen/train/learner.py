@@ -214,6 +214,12 @@ class Learner:
                 mine.copy_(new)
 
 
+_SHORT = (
+    "can't allocate memory",  # torch's allocator for the CPU
+    "could not create a primitive",  # oneDNN, whose convolutions allocate by themselves
+)
+
+
 def _hash(seed: int, step: int, phase: str) -> int:
     """Return 63 bits for the randomness of one phase of one step: neighbours share nothing."""
     digest = hashlib.blake2b(f"{seed}/{step}/{phase}".encode(), digest_size=8).digest()
@@ -224,4 +230,4 @@ def _is_short_of_memory(error: Exception) -> bool:
     """Say whether an error means that a smaller batch might fit."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return "can't allocate memory" in str(error)  # what torch's allocator for the CPU says
+    return any(words in str(error) for words in _SHORT)
