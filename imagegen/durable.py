@@ -101,6 +101,14 @@ def read_checked(path: Path) -> tuple[bytes, str]:
     return data, digest
 
 
+def known_sum(path: Path) -> str:
+    """Return the sum that `write_checked` wrote beside a file, which is not read; empty if none."""
+    try:
+        return _sums_path(path).read_text().split()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return ""
+
+
 def remove_checked(path: Path) -> None:
     """Remove a file written by `write_checked`; the data first, so that no sum is ever missing."""
     path.unlink(missing_ok=True)

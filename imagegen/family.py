@@ -53,10 +53,11 @@ class Family(nn.Module):
     """A kind of generative model: networks, training losses and sampling, in one file.
 
     A phase is the name of a submodule with a loss and an optimiser of its own. Phases together
-    hold every parameter, and each step trains them in the order given.
+    hold every parameter but those of the autoencoder that a model may stand on, which was trained
+    before and stays as it is. Each step trains the phases that are due, in the order given.
     """
 
-    phases: ClassVar[tuple[str, ...]] = ()
+    phases: tuple[str, ...] = ()
     drawn_by: ClassVar[tuple[str, ...]] = ()
     """The submodules that sampling needs: averaged while training, and saved as the model."""
     together: ClassVar[int] = 1
@@ -68,15 +69,33 @@ class Family(nn.Module):
     class Sampling(Settings):
         """The preset's `sample:` section."""
 
-    def __init__(self, model: Settings, shape: Shape, condition: Condition) -> None:
+    def __init__(
+        self,
+        model: Settings,
+        shape: Shape,
+        condition: Condition,
+        autoencoder: Family | None = None,
+    ) -> None:
         """Build the networks for pictures of `shape`.
 
+        Args:
+            model: an instance of `Model`.
+            shape: of the pictures.
+            condition: what the model can be told.
+            autoencoder: what it stands on, for families that can.
+
         Raises:
-            SettingsError: if this family can't make pictures of this shape.
+            SettingsError: if this family can't make pictures of this shape, or needs an
+                autoencoder and has none.
         """
         super().__init__()
         self.shape = shape
         self.condition = condition
+        self.autoencoder = autoencoder
+
+    def due(self, progress: float) -> tuple[str, ...]:
+        """Return the phases that are trained when `progress` of the training is done."""
+        return self.phases
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the scalar to minimise in this phase, and scalars to log by name."""
@@ -108,10 +127,22 @@ class Family(nn.Module):
         """
         raise NotImplementedError
 
+    def pick(self, noise: Noise, labels: Tensor | None) -> Tensor | None:
+        """Return labels on this device: those given, or one drawn for each of (len(noise),)."""
+        if labels is None and self.condition.labels:
+            shares = torch.from_numpy(noise.uniform(1)).squeeze(1)
+            labels = (shares * len(self.condition.labels)).long()
+        return None if labels is None else labels.to(self.device)
+
     def drawn(self) -> dict[str, Tensor]:
         """Return the weights that sampling needs, by name: those of `drawn_by`."""
         weights = self.state_dict()
         return {k: v for k, v in weights.items() if k.split(".")[0] in self.drawn_by}
+
+    def trained(self) -> dict[str, Tensor]:
+        """Return the weights that training changes, by name: those of `phases`."""
+        weights = self.state_dict()
+        return {k: v for k, v in weights.items() if k.split(".")[0] in self.phases}
 
     @property
     def device(self) -> torch.device:

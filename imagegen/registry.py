@@ -23,6 +23,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ from imagegen.home import home
 
 if TYPE_CHECKING:
     from imagegen.family import Family
-    from imagegen.settings import Config
+    from imagegen.settings import AutoencoderSettings, Config
 
 SEE = "imagegen models ls"
 WEIGHTS = "model.safetensors"
@@ -234,15 +236,69 @@ def load(model: Model) -> tuple[Family, str]:
     content, digest = read_weights(model)
     header = model.header()
     layer = presets.Layer(header["config"], {(): f"model {model.name}"})
-    kind = FAMILIES[header["config"]["family"]]
+    config = presets.check(layer)
+    kind = FAMILIES[config.family]
     settings = presets.check_section(kind.Model, "model", layer)
     channels, height, width = header["shape"]
-    family = kind(settings, (channels, height, width), Condition(tuple(header["labels"])))
+    autoencoder = load_foundation(config.autoencoder, model.name) if config.autoencoder else None
+    condition = Condition(tuple(header["labels"]))
+    family = kind(settings, (channels, height, width), condition, autoencoder)
     weights = parse(content)
     if weights.keys() != family.drawn().keys():
         raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
     family.load_state_dict(weights, strict=False)
     return family.eval().requires_grad_(False), digest
+
+
+def foundation(settings: AutoencoderSettings) -> Model | None:
+    """Return the model that another one stands on, whatever its name is by now; None if it is gone.
+
+    It is the one whose weights are the same, of that name if there are several.
+    """
+    same = _with_weights(settings.weights or "")
+    return min(same, key=lambda model: model.name != settings.name, default=None)
+
+
+def load_foundation(settings: AutoencoderSettings, name: str = "") -> Family:
+    """Return the autoencoder that a model stands on.
+
+    Args:
+        settings: which one it is, by name and weights.
+        name: of the model that stands on it.
+
+    Raises:
+        UserError: if it is not there any more, or damaged.
+    """
+    found = foundation(settings)
+    if found is None:
+        now = Model(models_folder() / (settings.name or "")).weights.is_file()
+        what = "has been trained anew since" if now else "is not there"
+        raise UserError(
+            f"model {name} stands on the autoencoder '{settings.name}', which {what}",
+            "import it again (an export of the model has both), or train the model anew",
+        )
+    return load(found)[0]
+
+
+def standing_on(model: Model) -> list[str]:
+    """Return the names of the models that stand on this one, and can't draw without it."""
+    weights = durable.known_sum(model.weights)
+    if len(_with_weights(weights)) > 1:
+        return []  # they can stand on its copy
+    names = []
+    for other in models():
+        try:
+            config = presets.check(other.settings())
+        except UserError:
+            continue
+        if weights and config.autoencoder and config.autoencoder.weights == weights:
+            names.append(other.name)
+    return names
+
+
+def _with_weights(digest: str) -> list[Model]:
+    """Return the models whose weights have this sha256."""
+    return [model for model in models() if digest and durable.known_sum(model.weights) == digest]
 
 
 def data(model: Model) -> dict[str, Any]:
@@ -324,8 +380,13 @@ def remove(model: Model) -> None:
     """Delete a model: out of sight at once, so that an interrupted removal leaves no half model.
 
     Raises:
-        UserError: if it is being trained.
+        UserError: if it is being trained, or another model stands on it.
     """
+    if above := standing_on(model):
+        raise UserError(
+            f"model {above[0]} stands on {model.name} and can't draw without it",
+            f"delete that one first: imagegen models rm {' '.join(above)}",
+        )
     doomed = model.path.with_name(f".removing-{model.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     with locked(model):
@@ -345,22 +406,29 @@ def copy(model: Model, name: str) -> Model:
 def export(model: Model, file: IO[bytes]) -> None:
     """Write a model as an uncompressed tar archive, the same bytes for the same model.
 
-    The training state stays behind: it is large, and of use only where the pictures are.
+    What it stands on comes first. The training state stays behind: it is large, and of use only
+    where the pictures are.
 
     Raises:
-        UserError: if the model is damaged.
+        UserError: if the model is damaged, or what it stands on.
     """
-    durable.read_checked(model.weights)
-    _check_index(model)
-    sheets = sorted(p.relative_to(model.path).as_posix() for p in model.samples.glob("*.png"))[-1:]
+    load(model)
+    both = [model]
+    settings = presets.check(model.settings()).autoencoder
+    if settings is not None and (below := foundation(settings)) is not None:
+        both.insert(0, below)
+    for one in both:
+        _check_index(one)
     with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
-        for part in (*_EXPORTED, *sheets):
-            path = model.path / part
-            if path.is_file():
-                member = tarfile.TarInfo(f"{model.name}/{part}")
-                member.size, member.mtime = path.stat().st_size, int(path.stat().st_mtime)
-                with path.open("rb") as content:
-                    archive.addfile(member, content)
+        for one in both:
+            newest = sorted(path.name for path in one.samples.glob("*.png"))[-1:]
+            for part in (*_EXPORTED, *(f"samples/{name}" for name in newest)):
+                path = one.path / part
+                if path.is_file():
+                    member = tarfile.TarInfo(f"{one.name}/{part}")
+                    member.size, member.mtime = path.stat().st_size, int(path.stat().st_mtime)
+                    with path.open("rb") as content:
+                        archive.addfile(member, content)
 
 
 def _check_index(model: Model) -> None:
@@ -383,31 +451,32 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
         UserError: if it is no such archive, is damaged, or the name is taken.
     """
     hint = "an archive comes from: imagegen models export NAME -o FILE"
-    parts: dict[str, bytes] = {}
-    inner, trained_at = None, 0.0
+    folders: dict[str, dict[str, bytes]] = {}
+    trained_at: dict[str, float] = {}
     try:
         with tarfile.open(fileobj=file, mode="r|") as archive:
             for member in archive:
                 folder, _, part = member.name.partition("/")
                 wanted = part in _EXPORTED or re.fullmatch(r"samples/[\w-]+\.png", part)
-                if not member.isfile() or not wanted or (inner or folder) != folder:
+                if not member.isfile() or not wanted or len({*folders, folder}) > 2:
                     raise UserError(f"{origin}: unexpected member {member.name!r}", hint)
                 if member.size > _MAX_MEMBER:
                     raise UserError(f"{origin}: {member.name} is too large", hint)
                 content = archive.extractfile(member)
                 assert content is not None
-                parts[part], inner = content.read(), folder
+                folders.setdefault(folder, {})[part] = content.read()
                 if part == WEIGHTS:
-                    trained_at = member.mtime
+                    trained_at[folder] = member.mtime
     except tarfile.TarError as error:
         raise UserError(f"{origin} is no imagegen archive: {error}", hint) from None
-    missing = [part for part in ("config.yaml", WEIGHTS, f"{WEIGHTS}.sha256") if part not in parts]
-    if missing or inner is None:
-        raise UserError(f"{origin} is no imagegen archive: {missing[0]} is missing", hint)
+    for parts in folders.values() or [{}]:
+        for part in ("config.yaml", WEIGHTS, f"{WEIGHTS}.sha256"):
+            if part not in parts:
+                raise UserError(f"{origin} is no imagegen archive: {part} is missing", hint)
 
-    def fill(folder: Path) -> None:
+    def fill(folder: Path, inner: str) -> None:
         (folder / "samples").mkdir()
-        for part, part_bytes in parts.items():
+        for part, part_bytes in folders[inner].items():
             durable.write(folder / part, part_bytes)
         model = Model(folder)
         try:
@@ -417,19 +486,41 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
         except UserError as error:
             reason = error.message.replace(f"{folder}/", "").replace(f"model {folder.name}: ", "")
             raise UserError(f"{origin}: {reason}", hint) from None
-        os.utime(model.weights, (trained_at, trained_at))
+        os.utime(model.weights, (trained_at[inner], trained_at[inner]))
 
-    return _appear(name or inner, fill)
+    *below, last = folders
+    _check_free(name or last)
+    for inner in below:
+        digest = folders[inner][f"{WEIGHTS}.sha256"].decode(errors="replace").split()[:1]
+        if not digest or not _with_weights(digest[0]):
+            _appear(_free_name(inner), partial(fill, inner=inner))
+    return _appear(name or last, partial(fill, inner=last))
 
 
-def _appear(name: str, fill: Callable[[Path], object]) -> Model:
-    """Make a model in a hidden folder, and give it its name only when it is whole."""
+def _free_name(name: str) -> str:
+    """Return a name that no model has, as much like this one as can be."""
+    numbers = (f"{name[:60]}-{number}" for number in count(2))
+    return next(n for n in chain([name], numbers) if not (models_folder() / n).exists())
+
+
+def _check_free(name: str) -> Path:
+    """Return the folder of a model that does not exist yet.
+
+    Raises:
+        UserError: if it does.
+    """
     target = models_folder() / check_name(name)
     if target.exists():
         raise UserError(
             f"a model named '{name}' exists already",
             "choose another name; import takes --name NAME",
         )
+    return target
+
+
+def _appear(name: str, fill: Callable[[Path], object]) -> Model:
+    """Make a model in a hidden folder, and give it its name only when it is whole."""
+    target = _check_free(name)
     hidden = target.with_name(f".making-{name}")
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir(parents=True)

@@ -105,6 +105,19 @@ class OutputSettings(Settings):
     """Folder for pictures, made when needed."""
 
 
+class AutoencoderSettings(Settings):
+    """The autoencoder that a model stands on: it draws what that one decodes."""
+
+    name: str | None = None
+    """A trained one. Without it, one is trained first, in the same command."""
+    preset: str = "autoencoder"
+    """What it is trained by, if none is named."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """Share of the budget, or of the steps, that training it takes."""
+    weights: str | None = None
+    """The sha256 of its weights; filled in when training starts."""
+
+
 class Config(Settings):
     """One preset, resolved. `model` and `sample` belong to the family, which checks them."""
 
@@ -114,6 +127,8 @@ class Config(Settings):
     """The kind of model: a name from the catalog of families."""
     data: DataSettings = DataSettings()
     model: dict[str, Any] = {}
+    autoencoder: AutoencoderSettings | None = None
+    """For models that draw in the latent space of another."""
     train: TrainSettings = TrainSettings()
     sample: dict[str, Any] = {}
     postprocess: list[dict[str, Any] | str] = []

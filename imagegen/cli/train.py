@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,8 +156,12 @@ def train(
     with joined() as world:
         if world.leads:
             _lead(plan, layer, talk, world)
-        else:
-            _assist(data, name, world)
+            return
+        from imagegen.train import foundation
+
+        if foundation.is_missing(layer):
+            _assist(data, foundation.name_for(name), world)
+        _assist(data, name, world)
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ class _Plan:
     tensorboard: bool
     dry_run: bool
     started: float
+    stands_under: str = ""
+    """The model that it is trained for, by the same command."""
 
 
 def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
@@ -191,27 +197,32 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     """Train, as the only process or the first of several."""
     from imagegen import registry
     from imagegen.data.store import load_pictures
-    from imagegen.train import choose, loop, run
+    from imagegen.train import choose, foundation, loop, run
     from imagegen.train.learner import Learner, build, check
     from imagegen.train.parallel import Order
     from imagegen.train.watch import Watcher
 
-    promise = None
+    promise, below = None, None
     known = registry.Model(registry.models_folder() / plan.name)
     if begun := not plan.force and (known.path / "config.yaml").exists():
         _take_over(layer, run.known(plan.name))
+    if foundation.is_missing(layer):
+        below = foundation.plan(layer, plan.name)
+    elif layer.get(foundation.NAME) is not None and layer.get(foundation.WEIGHTS) is None:
+        foundation.pin(layer)
     if layer.get(("train", "steps")) is None:
         promise = _choose(plan.data, layer, talk)
     config, kind, network, sampling = _checked(layer)
     with console.progress(talk.as_json) as report:
         pictures = load_pictures(plan.data, config.data, partial(report, "reading pictures"))
     talk.describe(plan.name, plan.data, pictures)
-    family = build(kind, network, config, pictures)
+    autoencoder = foundation.build(config.autoencoder, pictures.shape)
+    family = build(kind, network, config, pictures, autoencoder)
     if promise is not None:
         for setting, reason in family.choices(len(pictures)).items():
             talk.say(f"  {setting}: {reason}")
     check(family, config, world)
-    if begun:
+    if begun and below is None:
         run.refuse_other(known, config, pictures, plan.parent)
     if plan.dry_run:
         talk.promise(plan.name, config, family, promise or choose.estimate(layer), pictures)
@@ -221,6 +232,18 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         carried = run.carry_over(plan.parent, family)
     if plan.force and known.path.exists():  # only now that nothing else can be refused
         registry.remove(known)
+    if below is not None:
+        first = foundation.name_for(plan.name)
+        talk.say(f"first the autoencoder that it stands on, {first}; then {plan.name}")
+        below.put(("data", "size"), config.data.size, "that of the model")
+        _lead(replace(plan, name=first, parent=None, stands_under=plan.name), below, talk, world)
+        foundation.pin(layer)
+        config, kind, network, sampling = _checked(layer)
+        if begun:
+            run.refuse_other(known, config, pictures, plan.parent)
+        autoencoder = foundation.build(config.autoencoder, pictures.shape)
+        family = build(kind, network, config, pictures, autoencoder)
+        plan = replace(plan, started=time.monotonic())
     model = run.folder(plan.name)
     with registry.locked(model), _stop_on_signals() as stopped:
         sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
@@ -244,7 +267,9 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
                     talk.show(event)
                     write(event)
             if talk.ended is not None and not talk.ended.complete:
-                _stopped(plan.name, talk.ended.reason, stopped.is_set())
+                _stopped(plan, talk.ended.reason, stopped.is_set())
+    if plan.stands_under:
+        return
     talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
 
 
@@ -263,14 +288,16 @@ def _board(model: registry.Model, wanted: bool) -> Iterator[Callable[[Event], No
         board.close()
 
 
-def _stopped(name: str, reason: str, by_user: bool) -> None:
+def _stopped(plan: _Plan, reason: str, by_user: bool) -> None:
     """End a command whose training is not complete."""
+    how = f"imagegen train --resume {plan.name}"
+    if plan.stands_under:
+        how = "the same command"
     if not by_user:
         raise UserError(
-            f"{reason}: stopped, with everything saved",
-            f"make room, then go on with: imagegen train --resume {name}",
+            f"{reason}: stopped, with everything saved", f"make room, then go on with: {how}"
         )
-    console.say(f"stopped and saved; go on with: imagegen train --resume {name}")
+    console.say(f"stopped and saved; go on with: {how}")
     raise typer.Exit(ExitCode.INTERRUPTED)
 
 
@@ -278,7 +305,7 @@ def _assist(data: str, name: str, world: World) -> None:
     """Train as one of several processes that the first one leads; say nothing."""
     from imagegen import presets, registry
     from imagegen.data.store import load_pictures
-    from imagegen.train import loop, run
+    from imagegen.train import foundation, loop, run
     from imagegen.train.learner import Learner, build
 
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process ends this one
@@ -289,7 +316,8 @@ def _assist(data: str, name: str, world: World) -> None:
         layer = presets.Layer().over(model.settings())
         config, kind, network, _ = _checked(layer)
         pictures = load_pictures(data, config.data)
-        family = build(kind, network, config, pictures)
+        autoencoder = foundation.build(config.autoencoder, pictures.shape)
+        family = build(kind, network, config, pictures, autoencoder)
         training = run.divide(model, config, pictures).training
         loop.assist(Learner(family, training, config, world), model, world)
     except UserError:  # the first process has said it, or is gone

@@ -58,6 +58,12 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of each picture: (channels, height, width)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
     def part(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
         """Return some of the pictures; the rest, such as the fingerprint, is that of all."""
         return replace(

@@ -147,7 +147,13 @@ class Gan(Family):
         truncation: Annotated[float, Field(gt=0, le=1)] = 1.0
         """Scales the random numbers: below 1, pictures are safer and less varied."""
 
-    def __init__(self, model: Settings, shape: Shape, condition: Condition) -> None:
+    def __init__(
+        self,
+        model: Settings,
+        shape: Shape,
+        condition: Condition,
+        autoencoder: Family | None = None,
+    ) -> None:
         super().__init__(model, shape, condition)
         assert isinstance(model, Gan.Model)
         _check(shape)
@@ -201,10 +207,7 @@ class Gan(Family):
     def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         z = torch.from_numpy(noise.normal(self.model.z)).to(self.device) * options.truncation
-        if labels is None and self.condition.labels:
-            shares = torch.from_numpy(noise.uniform(1)).squeeze(1)
-            labels = (shares * len(self.condition.labels)).long()
-        pictures: Tensor = self.generator(z, None if labels is None else labels.to(self.device))
+        pictures: Tensor = self.generator(z, self.pick(noise, labels))
         return pictures
 
     def _discriminator_loss(

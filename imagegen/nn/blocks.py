@@ -14,7 +14,7 @@ SLOPE = 0.2
 Grid = tuple[int, int]
 """(height, width) in cells."""
 
-Edge = Literal["zeros", "replicate"]
+Edge = Literal["zeros", "replicate", "circular"]
 
 
 class _Leaky(torch.autograd.Function):
@@ -81,6 +81,20 @@ class Residual(nn.Module):
             y = y * (1 + scale) + shift
         changed: Tensor = x + self.last(leaky(y))
         return changed
+
+
+class Stage(nn.Module):
+    """Residual blocks one after the other, all of one width and style."""
+
+    def __init__(self, count: int, width: int, style: int = 0, edge: Edge = "zeros") -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Residual(width, style, edge) for _ in range(count))
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        """Map (N, width, H, W), and (N, style), to the same shape as x."""
+        for block in self.blocks:
+            x = block(x, style)
+        return x
 
 
 def enlarge(x: Tensor, grid: Grid) -> Tensor:

@@ -16,6 +16,7 @@ from imagegen.data.store import Pictures
 from imagegen.device import pick_device
 from imagegen.families import FAMILIES
 from imagegen.settings import Config, seconds
+from imagegen.train import foundation
 from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order
 
@@ -161,7 +162,9 @@ def estimate(layer: presets.Layer) -> Estimate:
     settings = config.train
     kind = FAMILIES[config.family]
     noise = _noise(config)
-    family = build(kind, presets.check_section(kind.Model, "model", layer), config, noise)
+    autoencoder = foundation.build(config.autoencoder, noise.shape)
+    network = presets.check_section(kind.Model, "model", layer)
+    family = build(kind, network, config, noise, autoencoder)
     learner = Learner(family, noise, config)
     learner.step(Order(0))  # pays for warming up
     start = time.perf_counter()

@@ -23,12 +23,17 @@ from imagegen.train.parallel import Order, World
 from imagegen.train.plan import half_cosine
 
 
-def build(kind: type[Family], model: Settings, config: Config, pictures: Pictures) -> Family:
+def build(
+    kind: type[Family],
+    model: Settings,
+    config: Config,
+    pictures: Pictures,
+    autoencoder: Family | None = None,
+) -> Family:
     """Make a new family for these pictures, its weights drawn from `train.seed`."""
-    channels, height, width = pictures.images.shape[1:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        return kind(model, (channels, height, width), Condition(pictures.label_names))
+        return kind(model, pictures.shape, Condition(pictures.label_names), autoencoder)
 
 
 def check(family: Family, config: Config, world: World) -> None:
@@ -101,7 +106,8 @@ class Learner:
             settings.seed, step, settings.batch_size, self._config.data.mirror
         )
         logs: dict[str, Tensor] = {}
-        for phase, optimizer in self.optimizers.items():
+        for phase in self.family.due(order.progress):
+            optimizer = self.optimizers[phase]
             self.family.requires_grad_(False)
             parameters = list(getattr(self.family, phase).requires_grad_(True).parameters())
             scalars = self._gradients(arrays, labels, order, phase, optimizer)
@@ -121,14 +127,14 @@ class Learner:
             step,
             seconds,
             dict(spent),
-            self.family.state_dict(),
+            self.family.trained(),
             self.average.drawn(),
             {phase: optimizer.state_dict() for phase, optimizer in self.optimizers.items()},
         )
 
     def restore(self, state: checkpoint.State) -> None:
         """Go back, or on, to a state of the same family."""
-        self.family.load_state_dict(state.family)
+        self.family.load_state_dict(state.family, strict=False)
         self.average.load_state_dict(state.average, strict=False)
         for phase, optimizer in self.optimizers.items():
             checkpoint.restore(optimizer, state.optimizers.get(phase, {"state": {}}))

@@ -18,9 +18,12 @@ from imagegen.settings import Config
 from imagegen.train import checkpoint
 from imagegen.train.journal import FILE
 
-FREE = {"train": {"checkpoint_every", "sample_every"}}
+FREE = {
+    "train": {"checkpoint_every", "sample_every"},
+    "autoencoder": {"name", "preset", "share"},  # its weights say which one it is
+}
 """Settings that may differ when a training is continued: they do not change its course."""
-SECTIONS = ("family", "data", "model", "train", "sample")
+SECTIONS = ("family", "data", "model", "autoencoder", "train", "sample")
 
 
 @dataclass(frozen=True)
@@ -168,9 +171,9 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
     state, _ = checkpoint.load_newest(parent.state)
     if state is not None:
         known = state.family | known
-    ours = family.state_dict()
+    ours = family.trained()
     lines = []
-    for part, _ in family.named_children():
+    for part in family.phases:
         names = [name for name in ours if name.split(".")[0] == part]
         fit = [name for name in names if name in known and known[name].shape == ours[name].shape]
         family.load_state_dict({name: known[name] for name in fit}, strict=False)

@@ -1,0 +1,330 @@
+"""A convolutional autoencoder, continuous or in tokens, with a small flow over its latent space.
+
+Two kinds of latents, a few numbers for each cell of a coarse grid:
+- kl: Gaussian, pulled towards the standard normal (Kingma and Welling 2013, arXiv 1312.6114) as
+  weakly as in latent diffusion (Rombach et al. 2021, arXiv 2112.10752);
+- fsq: finite scalar quantisation (Mentzer et al. 2023, arXiv 2309.15505): each number is rounded to
+  one of a few levels, so a cell is a token, with neither a codebook nor a loss for one.
+
+It has no network that was trained elsewhere to judge likeness with: pixels, structure and edges
+have to do, and on demand a discriminator towards the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from imagegen.errors import SettingsError
+from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.nn import flow
+from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.unet import Unet
+from imagegen.sample.noise import Noise
+from imagegen.settings import Settings
+
+CELLS = 12
+"""Sides of the latent grid, at most: from there on, a picture is halved once more."""
+PATCH = 2
+"""Side of the square of pixels that is shuffled into channels before the first convolution."""
+STRUCTURE, EDGES = 0.3, 0.1
+"""Weights of unlike structure and of unlike edges, beside unlike pixels."""
+
+
+class Codec(nn.Module):
+    """Pictures to latents and back; convolutions only, so for pictures of any size."""
+
+    def __init__(
+        self,
+        channels: int,
+        latents: int,
+        outputs: int,
+        grids: list[int],
+        width: int,
+        blocks: int,
+        edge: Edge,
+    ) -> None:
+        """Build both halves.
+
+        Args:
+            channels: of the pictures.
+            latents: numbers that the decoder takes a cell.
+            outputs: numbers that the encoder gives a cell.
+            grids: cells a side on each grid, finest first.
+            width: channels on grids of up to 8 cells a side; finer grids have fewer.
+            blocks: residual blocks on each grid, in each half.
+            edge: what lies beyond the edge.
+        """
+        super().__init__()
+        widths = [width_at(width, (grid, grid)) for grid in grids]
+        cell = channels * PATCH**2
+
+        self.first = conv3(cell, widths[0], edge)
+        self.down = nn.ModuleList(Stage(blocks, w, 0, edge) for w in widths)
+        self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
+        self.latent = nn.Conv2d(widths[-1], outputs, 1)
+        self.unlatent = conv3(latents, widths[-1], edge)
+        self.up = nn.ModuleList(Stage(blocks, w, 0, edge) for w in widths)
+        self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.last = conv3(widths[0], cell, edge)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
+        x = F.pixel_unshuffle(x, PATCH).contiguous(memory_format=torch.channels_last)
+        x = self.first(x)
+        for level, stage in enumerate(self.down):
+            if level:
+                x = self.narrow[level - 1](halve(x))
+            x = stage(x)
+        latents: Tensor = self.latent(leaky(x))
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map (N, latents, h, w) to (N, C, h * factor, w * factor)."""
+        x = self.unlatent(latents.contiguous(memory_format=torch.channels_last))
+        for level in reversed(range(len(self.up))):
+            if level < len(self.up) - 1:
+                height, width = x.shape[2:]
+                x = enlarge(self.widen[level](x), (2 * height, 2 * width))
+            x = self.up[level](x)
+        pictures: Tensor = F.pixel_shuffle(self.last(leaky(x)), PATCH)
+        return pictures
+
+
+@FAMILIES.register("autoencoder")
+class Autoencoder(Family):
+    """Makes pictures small and back again; other families draw in its latent space."""
+
+    phases = ("codec", "prior")
+    drawn_by = ("codec", "prior")
+    together = 16
+
+    class Model(Settings):
+        """The kind and the size of its networks, and the terms of its loss."""
+
+        kind: Literal["kl", "fsq"] = "kl"
+        """`kl`: Gaussian latents; `fsq`: tokens."""
+        channels: Annotated[int, Field(ge=1, le=64)] = 8
+        """Numbers a cell, of kind `kl`."""
+        levels: Annotated[tuple[Annotated[int, Field(ge=2, le=64)], ...], Field(min_length=1)] = (
+            8,
+            5,
+            5,
+            5,
+        )
+        """Values that each number of a cell can have, of kind `fsq`; their product is the number of
+        different tokens."""
+        width: Annotated[int, Field(ge=8)] = 96
+        """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
+        blocks: Annotated[int, Field(ge=1)] = 2
+        """Residual blocks on each grid, in the encoder and in the decoder."""
+        kl: Annotated[float, Field(ge=0)] = 1e-4
+        """Weight of the divergence from the standard normal, of kind `kl`, a number."""
+        prior_width: Annotated[int, Field(ge=8)] = 64
+        """Channels of the small flow that it draws latents with when nothing stands on it."""
+        tile: bool = False
+        """Pictures continue at the opposite edge: for textures without a seam."""
+
+    class Sampling(Settings):
+        """How pictures are drawn."""
+
+        steps: Annotated[int, Field(ge=1, le=1000)] = 20
+        """Steps from noise to a picture."""
+        solver: flow.Solver = "midpoint"
+        """`midpoint` and `heun` look at the network twice a step, `euler` once."""
+
+    def __init__(
+        self,
+        model: Settings,
+        shape: Shape,
+        condition: Condition,
+        autoencoder: Family | None = None,
+    ) -> None:
+        super().__init__(model, shape, condition)
+        assert isinstance(model, Autoencoder.Model)
+        self.model = model
+        self.factor = _factor(shape)
+        height, width = (side // self.factor for side in shape[1:])
+        self.latent_shape: Shape = (self.numbers, height, width)
+        edge: Edge = "circular" if model.tile else "replicate"
+        finest = max(shape[1:]) // PATCH
+        grids = [finest // 2**level for level in range(int(math.log2(self.factor // PATCH)) + 1)]
+        outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
+        self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks, edge)
+        self.prior = Unet(
+            self.numbers, (height, width), 1, model.prior_width, 1, len(condition.labels), edge
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a cell has."""
+        return self.model.channels if self.model.kind == "kl" else len(self.model.levels)
+
+    @property
+    def codes(self) -> int:
+        """How many different tokens there are, of kind `fsq`."""
+        return math.prod(self.model.levels)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) in [-1, 1] to (N, numbers, H / factor, W / factor), about in [-1, 1].
+
+        Of kind `kl` these are the means, of kind `fsq` one of the levels each.
+        """
+        latents, _ = self._encode(images, None)
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map latents back to (N, C, H, W), in about [-1, 1]."""
+        pictures: Tensor = self.codec.decode(latents)
+        return pictures
+
+    def tokens(self, latents: Tensor) -> Tensor:
+        """Map (N, numbers, h, w) of kind `fsq` to (N, h, w), int64 in [0, codes)."""
+        return self._index(self._places(latents))
+
+    def latents(self, tokens: Tensor) -> Tensor:
+        """Map (N, h, w) tokens to (N, numbers, h, w) latents."""
+        places = []
+        for levels in reversed(self.model.levels):
+            places.append(tokens % levels)
+            tokens = tokens // levels
+        return self._values(torch.stack(places[::-1], dim=1).float())
+
+    def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return how unlike pictures come back, or in the phase `prior`, the flow's error."""
+        if phase == "prior":
+            with torch.no_grad():
+                latents = self.encode(batch.images)
+            return self._prior_loss(latents, batch), {}
+        latents, divergence = self._encode(batch.images, batch)
+        again = self.decode(latents)
+        loss = _unlikeness(again, batch.images)
+        error = (again.detach() - batch.images).square().mean()
+        return loss + self.model.kl * divergence, {
+            "psnr": _decibels(error),
+            "kl": divergence.detach(),
+        }
+
+    @torch.no_grad()
+    def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
+        """Return how unlike held-out pictures come back, and their signal-to-noise ratio in dB."""
+        again = self.decode(self.encode(held_out.images))
+        error = (again.clamp(-1, 1) - held_out.images).square().mean()
+        unlike = _unlikeness(again, held_out.images)
+        return {"held_out": unlike.item(), "psnr": _decibels(error).item()}
+
+    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
+        start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
+        labels = self.pick(noise, labels)
+        latents = flow.solve(
+            lambda z, t, s: self.prior(z, t, s, labels), start, options.steps, options.solver
+        )
+        if self.model.kind == "fsq":
+            latents = self._values(self._places(latents))
+        return self.decode(latents)
+
+    def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
+        """Return latents, for training with their noise, and the divergence a number."""
+        raw = self.codec.encode(images)
+        if self.model.kind == "fsq":
+            places = torch.sigmoid(_STEEP * raw) * (self._levels(raw) - 1)
+            # Rounding has no gradient: that of the number itself stands in for it.
+            places = places + (places.round() - places).detach()
+            return self._values(places), raw.new_zeros(())
+        mean, log_variance = raw.chunk(2, dim=1)
+        log_variance = log_variance.clamp(-20, 4)
+        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+        if batch is not None:
+            spread = batch.draws.normal(*mean.shape[1:]).to(mean.device)
+            mean = mean + spread * (log_variance / 2).exp()
+        return mean, divergence
+
+    def _prior_loss(self, latents: Tensor, batch: Batch) -> Tensor:
+        noise = batch.draws.normal(*latents.shape[1:]).to(latents.device)
+        group = math.gcd(len(latents), self.together)
+        noise = flow.pair(latents, noise, batch.labels, group)
+        t = flow.times(batch.draws).to(latents.device)
+        return flow.matching_loss(
+            lambda z, t, s: self.prior(z, t, s, batch.labels), latents, noise, t
+        ).mean()
+
+    def _levels(self, like: Tensor) -> Tensor:
+        return torch.tensor(self.model.levels, device=like.device).view(1, -1, 1, 1)
+
+    def _places(self, latents: Tensor) -> Tensor:
+        """Return the places of the nearest levels, whole numbers from 0."""
+        top = self._levels(latents) - 1
+        return ((latents + 1) / 2 * top).round().clamp_min(0).minimum(top)
+
+    def _values(self, places: Tensor) -> Tensor:
+        """Return the latents, in [-1, 1], at these places between the levels."""
+        return places / (self._levels(places) - 1) * 2 - 1
+
+    def _index(self, places: Tensor) -> Tensor:
+        index = torch.zeros_like(places[:, 0], dtype=torch.int64)
+        for place, levels in zip(places.unbind(1), self.model.levels, strict=True):
+            index = index * levels + place.long()
+        return index
+
+
+_STEEP = 1.6
+"""Makes standard normal numbers come out of the sigmoid nearly evenly, so all levels are used."""
+
+
+def _factor(shape: Shape) -> int:
+    """Return how many pixels a side make a cell of the latent grid: 4, 8, 16 ...
+
+    Raises:
+        SettingsError: if a side is not a multiple of that.
+    """
+    factor = 4
+    while max(shape[1:]) / factor > CELLS:
+        factor *= 2
+    for side in shape[1:]:
+        if side % factor:
+            near = sorted({max(factor, side // factor * factor), (side // factor + 1) * factor})
+            raise SettingsError(
+                f"data.size: an autoencoder makes multiples of {factor} pixels, not {side}",
+                f"try {' or '.join(map(str, near))}",
+            )
+    return factor
+
+
+def _unlikeness(x: Tensor, y: Tensor) -> Tensor:
+    """Return how unlike (N, C, H, W) are to each other, in pixels, structure and edges."""
+    edges = sum(
+        ((x.diff(dim=dim) - y.diff(dim=dim)).abs().mean() for dim in (2, 3)), x.new_zeros(())
+    )
+    return (x - y).abs().mean() + STRUCTURE * (1 - _similarity(x, y)) + EDGES * edges
+
+
+def _similarity(x: Tensor, y: Tensor) -> Tensor:
+    """Return the mean structural similarity of pictures in [-1, 1], in windows of 7x7 pixels.
+
+    Wang et al. 2004, "Image quality assessment", eq. 13, with even windows.
+    """
+    low, high = 0.02**2, 0.06**2  # (0.01 and 0.03 of the range)^2
+    x_mean, y_mean = _window(x), _window(y)
+    x_var = _window(x * x) - x_mean * x_mean
+    y_var = _window(y * y) - y_mean * y_mean
+    both = _window(x * y) - x_mean * y_mean
+    alike = (2 * x_mean * y_mean + low) * (2 * both + high)
+    return (alike / ((x_mean**2 + y_mean**2 + low) * (x_var + y_var + high))).mean()
+
+
+def _window(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 7, stride=1)
+
+
+def _decibels(error: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio of a mean squared error between -1 and 1."""
+    return 10 * torch.log10(4 / error.clamp_min(1e-10))

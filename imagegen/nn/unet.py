@@ -1,0 +1,97 @@
+"""A small U-Net over a grid of cells: what a flow learns its velocities with."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, leaky, pyramid, width_at
+
+STYLE = 128
+"""Numbers that tell every block the times and the label."""
+FREQUENCIES = 16
+"""Sines and cosines, each, that a time is seen as."""
+
+
+class Unet(nn.Module):
+    """Pictures with noise, two times and a label in, pictures out.
+
+    Pixels are shuffled into cells first: a CPU is quickest where channels are many. Half of the
+    blocks lead down a pyramid of grids, half up again, past what was on the way down (Ronneberger
+    et al. 2015, arXiv 1505.04597).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        grid: tuple[int, int],
+        patch: int,
+        width: int,
+        depth: int,
+        labels: int,
+        edge: Edge = "replicate",
+    ) -> None:
+        """Build a network for (N, channels, *grid).
+
+        Args:
+            channels: of the pictures.
+            grid: height and width of the pictures, multiples of `patch`.
+            patch: side of the square of pixels that makes a cell.
+            width: channels on grids of up to 8 cells a side; finer grids have fewer.
+            depth: blocks on each grid, down and up again.
+            labels: that can be told, none of them being one more.
+            edge: what lies beyond the edge.
+        """
+        super().__init__()
+        self.patch = patch
+        self.grids = pyramid((grid[0] // patch, grid[1] // patch))
+        widths = [width_at(width, grid) for grid in self.grids]
+        self.edge = edge
+        cell = channels * patch**2
+        self.time = nn.Sequential(
+            nn.Linear(4 * FREQUENCIES, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
+        )
+        self.label = nn.Embedding(labels + 1, STYLE) if labels else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.5)
+        self.first = conv3(cell, widths[0], edge)
+        self.down = nn.ModuleList(Stage(depth, w, STYLE, edge) for w in widths)
+        self.up = nn.ModuleList(Stage(depth, w, STYLE, edge) for w in widths)
+        self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
+        self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.skip = nn.ModuleList(nn.Conv2d(2 * w, w, 1) for w in widths)
+        self.last = conv3(widths[0], cell, edge)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, z: Tensor, t: Tensor, s: Tensor, labels: Tensor | None) -> Tensor:
+        """Map (N, C, H, W), times (N,) and (N,), and (N,) labels, to (N, C, H, W)."""
+        style = self.time(torch.cat([_waves(t), _waves(s)], dim=1))
+        if self.label is not None:
+            assert labels is not None
+            style = style + self.label(labels)
+        x = F.pixel_unshuffle(z, self.patch).contiguous(memory_format=torch.channels_last)
+        x = self.first(x)
+        passed = []
+        for level, stage in enumerate(self.down):
+            if level:
+                x = self.narrow[level - 1](halve(x))
+            x = stage(x, style)
+            passed.append(x)
+        for level in reversed(range(len(self.up))):
+            if level < len(self.up) - 1:
+                x = enlarge(self.widen[level](x), self.grids[level])
+            x = self.skip[level](torch.cat([x, passed[level]], dim=1))
+            x = self.up[level](x, style)
+        pictures: Tensor = F.pixel_shuffle(self.last(leaky(x)), self.patch)
+        return pictures
+
+
+def _waves(t: Tensor) -> Tensor:
+    """Return sines and cosines of (N,) times in [0, 1], (N, 2 FREQUENCIES)."""
+    powers = torch.linspace(0, math.log(64), FREQUENCIES, device=t.device).exp()
+    angles = math.pi * t[:, None] * powers
+    return torch.cat([angles.sin(), angles.cos()], dim=1)

@@ -1,0 +1,105 @@
+"""What a model stands on: an autoencoder, trained before it by the same command or named."""
+
+from __future__ import annotations
+
+from imagegen import presets, registry
+from imagegen.errors import NotFoundError, SettingsError
+from imagegen.families import FAMILIES
+from imagegen.families.autoencoder import Autoencoder
+from imagegen.family import Condition, Shape
+from imagegen.settings import AutoencoderSettings, seconds
+
+NAME = ("autoencoder", "name")
+WEIGHTS = ("autoencoder", "weights")
+_SHARED = (("data",), ("train", "seed"), ("train", "precision"), ("device",))
+
+
+def is_missing(layer: presets.Layer) -> bool:
+    """Say whether a model needs an autoencoder, and none is named."""
+    return layer.get(("autoencoder",)) is not None and layer.get(NAME) is None
+
+
+def name_for(name: str) -> str:
+    """Return the name of the autoencoder that is trained for a model."""
+    return f"{name[: 64 - len('-autoencoder')]}-autoencoder"
+
+
+def plan(layer: presets.Layer, name: str) -> presets.Layer:
+    """Share the time out: return the settings of the autoencoder, and lower those of the model.
+
+    Args:
+        layer: the settings of the model, in which no autoencoder is named; one is now.
+        name: of the model.
+    """
+    config = presets.check(layer)
+    assert config.autoencoder is not None
+    share = config.autoencoder.share
+    below = presets.load_with_parents(config.autoencoder.preset)
+    for keys in _SHARED:
+        if layer.get(keys) is not None:
+            above = presets.Layer()
+            above.put(keys, layer.get(keys), layer.origin(keys))
+            below = above.over(below)
+    if config.train.steps is not None:
+        first = max(1, round(config.train.steps * share))
+        below.put(("train", "steps"), first, "autoencoder.share")
+        layer.put(("train", "steps"), max(1, config.train.steps - first), "autoencoder.share")
+    else:
+        budget = seconds(config.train.budget)
+        below.put(("train", "budget"), f"{budget * share:g}s", "autoencoder.share")
+        layer.put(("train", "budget"), f"{budget * (1 - share):g}s", "autoencoder.share")
+    layer.put(NAME, name_for(name), "trained for it")
+    return below
+
+
+def pin(layer: presets.Layer) -> None:
+    """Write down which weights the named autoencoder has.
+
+    Raises:
+        SettingsError: if there is no such model.
+        UserError: if it has no weights, or they are damaged.
+    """
+    try:
+        model = registry.find(layer.get(NAME))
+    except NotFoundError as error:
+        where = layer.origin(NAME)
+        raise SettingsError(f"{where}: autoencoder.name: {error.message}", error.hint) from None
+    layer.put(WEIGHTS, registry.read_weights(model)[1], "found")
+
+
+def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | None:
+    """Return the autoencoder that a model of these settings stands on, if it does.
+
+    One that is yet to be trained comes as it will begin: good for timing, and for checking whether
+    all fits.
+
+    Raises:
+        SettingsError: if the model that is named can't be stood on.
+        UserError: if its weights are missing or damaged.
+    """
+    if settings is None:
+        return None
+    if settings.weights is None:
+        layer = presets.load_with_parents(settings.preset)
+        kind = FAMILIES[presets.check(layer).family]
+        family = kind(presets.check_section(kind.Model, "model", layer), shape, Condition())
+    else:
+        family = registry.load_foundation(settings)
+    if not isinstance(family, Autoencoder):
+        what = settings.name or settings.preset
+        raise SettingsError(
+            f"autoencoder: {what} is no autoencoder", "train one: --preset autoencoder"
+        )
+    if family.shape != shape:
+        raise SettingsError(
+            f"autoencoder.name: {settings.name} is for {_described(family.shape)}, and the "
+            f"pictures are {_described(shape)}",
+            f"--set data.size={family.shape[1]}, or leave the name out to have one trained",
+        )
+    return family
+
+
+def _described(shape: Shape) -> str:
+    channels, height, width = shape
+    kinds = {1: "grey", 3: "rgb", 4: "rgba"}
+    return f"{width}x{height} {kinds.get(channels, channels)}"
