@@ -15,7 +15,17 @@ from typing import Annotated
 import typer
 
 from imagegen import __version__
-from imagegen.cli import evaluate, generate, models, ops, postprocess, presets, report, train
+from imagegen.cli import (
+    evaluate,
+    features,
+    generate,
+    models,
+    ops,
+    postprocess,
+    presets,
+    report,
+    train,
+)
 from imagegen.cli.console import ClosedPipeError, complain, open_standard_streams
 from imagegen.errors import ExitCode, UserError
 
@@ -67,6 +77,7 @@ app.command(rich_help_panel="Make pictures")(generate.generate)
 app.command(rich_help_panel="Make pictures")(postprocess.postprocess)
 app.command(rich_help_panel="Evidence")(evaluate.evaluate)
 app.command(rich_help_panel="Evidence")(report.report)
+app.command(rich_help_panel="Evidence")(features.features)
 app.add_typer(models.app, name="models", rich_help_panel="Look around")
 app.add_typer(presets.app, name="presets", rich_help_panel="Look around")
 app.command(rich_help_panel="Look around")(ops.ops)

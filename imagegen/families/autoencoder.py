@@ -17,11 +17,14 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from imagegen.data.store import Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
@@ -105,6 +108,7 @@ class Autoencoder(Family):
     phases = ("codec", "prior")
     drawn_by = ("codec", "prior")
     together = 16
+    judged_by = "held_out"
 
     class Model(Settings):
         """The kind and the size of its networks, and the terms of its loss."""
@@ -185,6 +189,15 @@ class Autoencoder(Family):
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
         pictures: Tensor = self.codec.decode(latents)
         return pictures
+
+    @torch.inference_mode()
+    def describe(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the latents of uint8 pictures (N, C, H, W), (N, numbers, rows, columns)."""
+        parts = [
+            self.encode(to_tensor(images[start : start + _AT_ONCE]).to(self.device)).cpu().numpy()
+            for start in range(0, len(images), _AT_ONCE)
+        ]
+        return np.concatenate(parts)
 
     def tokens(self, latents: Tensor) -> Tensor:
         """Map (N, numbers, h, w) of kind `fsq` to (N, h, w), int64 in [0, codes)."""
@@ -276,6 +289,8 @@ class Autoencoder(Family):
         return index
 
 
+_AT_ONCE = 64
+"""Pictures that are encoded at once."""
 _STEEP = 1.6
 """Makes standard normal numbers come out of the sigmoid nearly evenly, so all levels are used."""
 

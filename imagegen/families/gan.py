@@ -123,6 +123,7 @@ class Gan(Family):
     phases = ("discriminator", "generator")
     drawn_by = ("generator",)
     together = GROUP
+    can_collapse = True
 
     class Model(Settings):
         """The size of the networks and the terms of their contest."""
