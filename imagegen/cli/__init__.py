@@ -6,8 +6,10 @@ torch and the other heavy packages are imported inside the functions that need t
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -102,6 +104,8 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         code = _explain(error)
+    # All is done and said: one more Ctrl-C would only break off how Python cleans up, with a trace.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or ExitCode.DONE)
 
 

@@ -327,7 +327,8 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 
     Wang et al. 2004, "Image quality assessment", eq. 13, with even windows.
     """
-    low, high = 0.02**2, 0.06**2  # (0.01 and 0.03 of the range)^2
+    low, high = 0.01**2, 0.03**2
+    x, y = (x + 1) / 2, (y + 1) / 2  # it compares brightness too, which has no sign
     x_mean, y_mean = _window(x), _window(y)
     x_var = _window(x * x) - x_mean * x_mean
     y_var = _window(y * y) - y_mean * y_mean

@@ -19,7 +19,10 @@ LABELS = ("ant", "bee", "cat")
 def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] = ()) -> Family:
     torch.manual_seed(0)
     kind = FAMILIES[name]
-    return kind(kind.Model(), (channels, side, side), Condition(labels))
+    family = kind(kind.Model(), (channels, side, side), Condition(labels))
+    for parameter in family.parameters():  # zeros at the start would hide much
+        torch.nn.init.normal_(parameter, std=0.05)
+    return family
 
 
 def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
@@ -52,8 +55,6 @@ def test_a_phase_trains_its_own_parameters_and_no_others(
     name: str, labels: tuple[str, ...]
 ) -> None:
     family = build(name, labels=labels)
-    for parameter in family.parameters():  # zeros at the start would hide a gradient
-        torch.nn.init.normal_(parameter, std=0.05)
     for phase in family.phases:
         family.zero_grad(set_to_none=True)
         family.requires_grad_(False)
