@@ -76,7 +76,7 @@ class Flow(Family):
         super().__init__(model, shape, condition, autoencoder)
         assert isinstance(model, Flow.Model)
         self.model = model
-        edge: Edge = "circular" if model.tile else "replicate"
+        edge: Edge = "circular" if model.tile else "zeros"
         if isinstance(autoencoder, Autoencoder):
             self.drawn_shape, patch = autoencoder.latent_shape, 1
         else:

@@ -33,7 +33,7 @@ class Unet(nn.Module):
         width: int,
         depth: int,
         labels: int,
-        edge: Edge = "replicate",
+        edge: Edge = "zeros",
     ) -> None:
         """Build a network for (N, channels, *grid).
 
@@ -44,7 +44,7 @@ class Unet(nn.Module):
             width: channels on grids of up to 8 cells a side; finer grids have fewer.
             depth: blocks on each grid, down and up again.
             labels: that can be told, none of them being one more.
-            edge: what lies beyond the edge.
+            edge: what lies beyond the edge; zeros tell where a cell is, which noise does not.
         """
         super().__init__()
         self.patch = patch
@@ -63,6 +63,7 @@ class Unet(nn.Module):
         self.up = nn.ModuleList(Stage(depth, w, STYLE, edge) for w in widths)
         self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.attention = Attention(widths[-1])
         self.skip = nn.ModuleList(nn.Conv2d(2 * w, w, 1) for w in widths)
         self.last = conv3(widths[0], cell, edge)
         nn.init.zeros_(self.last.weight)
@@ -81,6 +82,7 @@ class Unet(nn.Module):
                 x = self.narrow[level - 1](halve(x))
             x = stage(x, style)
             passed.append(x)
+        x = self.attention(x)
         for level in reversed(range(len(self.up))):
             if level < len(self.up) - 1:
                 x = enlarge(self.widen[level](x), self.grids[level])
@@ -88,6 +90,27 @@ class Unet(nn.Module):
             x = self.up[level](x, style)
         pictures: Tensor = F.pixel_shuffle(self.last(leaky(x)), self.patch)
         return pictures
+
+
+class Attention(nn.Module):
+    """x + f(x), where f lets every cell look at all others, and starts as zero."""
+
+    def __init__(self, width: int, head: int = 32) -> None:
+        super().__init__()
+        self.heads = max(1, width // head)
+        self.norm = nn.GroupNorm(1, width)
+        self.queries = nn.Conv2d(width, 3 * width, 1)
+        self.last = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, width, H, W) to the same shape."""
+        count, width, height, wide = x.shape
+        parts = self.queries(self.norm(x)).view(count, 3, self.heads, -1, height * wide)
+        query, key, value = parts.mT.unbind(1)
+        seen = F.scaled_dot_product_attention(query, key, value)
+        changed: Tensor = x + self.last(seen.mT.reshape(count, width, height, wide))
+        return changed
 
 
 def _waves(t: Tensor) -> Tensor:

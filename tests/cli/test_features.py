@@ -18,9 +18,7 @@ def home_of_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(
-    call: Call, home_of_one: Path, monkeypatch: pytest.MonkeyPatch, pictures: Path
-) -> str:
+def model(call: Call, home_of_one: Path, monkeypatch: pytest.MonkeyPatch, pictures: Path) -> str:
     """Return the name of an autoencoder of the folder `pictures`, trained for a few steps."""
     monkeypatch.setenv("IMAGEGEN_HOME", str(home_of_one))
     if not (home_of_one / "models" / "ae").exists():
