@@ -29,6 +29,7 @@ from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.unet import Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -37,6 +38,10 @@ CELLS = 12
 """Sides of the latent grid, at most: from there on, a picture is halved once more."""
 PATCH = 2
 """Side of the square of pixels that is shuffled into channels before the first convolution."""
+CONTEST = 0.7
+"""Share of the training after which the discriminator, if there is one, comes in."""
+GAMMA, PENALTY_EVERY = 1.0, 4
+"""Weight of the discriminator's gradient penalties, for 32x32 pixels, and steps between two."""
 STRUCTURE, EDGES = 0.3, 0.1
 """Weights of unlike structure and of unlike edges, beside unlike pixels."""
 
@@ -105,7 +110,7 @@ class Codec(nn.Module):
 class Autoencoder(Family):
     """Makes pictures small and back again; other families draw in its latent space."""
 
-    phases = ("codec", "prior")
+    phases: tuple[str, ...] = ("codec", "prior")
     drawn_by = ("codec", "prior")
     together = 16
     judged_by = "held_out"
@@ -131,6 +136,9 @@ class Autoencoder(Family):
         """Residual blocks on each grid, in the encoder and in the decoder."""
         kl: Annotated[float, Field(ge=0)] = 1e-4
         """Weight of the divergence from the standard normal, of kind `kl`, a number."""
+        adversarial: Annotated[float, Field(ge=0)] = 0.0
+        """Weight of a discriminator's opinion in the last part of training: pictures come back
+        crisper, and a little less like themselves. 0 is without one."""
         prior_width: Annotated[int, Field(ge=8)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
         tile: bool = False
@@ -162,10 +170,21 @@ class Autoencoder(Family):
         grids = [finest // 2**level for level in range(int(math.log2(self.factor // PATCH)) + 1)]
         outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
         self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks, edge)
+        if model.adversarial:
+            self.phases = ("discriminator", *self.phases)
+            self.judged_by = (
+                "kid"  # a crisp picture is farther from the true one than a blurred one
+            )
+            self.discriminator = Discriminator(model.width, shape)
         self.prior = Unet(
             self.numbers, (height, width), 1, model.prior_width, 1, len(condition.labels), edge
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def due(self, progress: float) -> tuple[str, ...]:
+        """Return the phases to train: the discriminator comes in late."""
+        late = progress >= CONTEST
+        return tuple(phase for phase in self.phases if late or phase != "discriminator")
 
     @property
     def numbers(self) -> int:
@@ -212,19 +231,28 @@ class Autoencoder(Family):
         return self._values(torch.stack(places[::-1], dim=1).float())
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return how unlike pictures come back, or in the phase `prior`, the flow's error."""
+        """Return how unlike pictures come back; of `prior`, the flow's error."""
+        if phase == "discriminator":
+            with torch.no_grad():
+                fakes = self.decode(self.encode(batch.images))
+            gamma = GAMMA * PENALTY_EVERY * batch.images[0, 0].numel() / 32**2
+            due = batch.step % PENALTY_EVERY == 0
+            return discriminator_loss(
+                self.discriminator, batch.images, fakes, gamma=gamma if due else 0.0
+            )
         if phase == "prior":
             with torch.no_grad():
                 latents = self.encode(batch.images)
             return self._prior_loss(latents, batch), {}
         latents, divergence = self._encode(batch.images, batch)
         again = self.decode(latents)
-        loss = _unlikeness(again, batch.images)
+        loss = _unlikeness(again, batch.images) + self.model.kl * divergence
         error = (again.detach() - batch.images).square().mean()
-        return loss + self.model.kl * divergence, {
-            "psnr": _decibels(error),
-            "kl": divergence.detach(),
-        }
+        logs = {"psnr": _decibels(error), "kl": divergence.detach()}
+        if self.model.adversarial and batch.progress >= CONTEST:
+            contest, more = generator_loss(self.discriminator, batch.images, again)
+            loss, logs = loss + self.model.adversarial * contest, logs | more
+        return loss, logs
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:

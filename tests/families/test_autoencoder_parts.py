@@ -112,3 +112,22 @@ def test_its_latents_leave_as_an_array() -> None:
     assert latents.shape == (70, *family.latent_shape)
     alone = family.describe(images[69:])
     assert np.allclose(alone[0], latents[69], atol=1e-4)
+
+
+def test_a_discriminator_comes_in_late_and_trains_its_own_side() -> None:
+    family = model(adversarial=0.1).train()
+    assert family.due(0.5) == ("codec", "prior")
+    assert family.due(0.9) == ("discriminator", "codec", "prior")
+    images = torch.rand(4, 3, 16, 16)
+    for phase, sees in {"discriminator": "penalty", "codec": "behind"}.items():
+        family.zero_grad(set_to_none=True)
+        family.requires_grad_(False)
+        getattr(family, phase).requires_grad_(True)
+        loss, logs = family.loss(Batch(images, None, 0, 0.9, 4, Draws(1, 4)), phase)
+        assert sees in logs
+        loss.backward()
+        for name, parameter in family.named_parameters():
+            assert (parameter.grad is not None) == name.startswith(phase), name
+    early = family.loss(Batch(images, None, 0, 0.5, 4, Draws(1, 4)), "codec")[1]
+    assert "behind" not in early
+    assert not any(name.startswith("discriminator") for name in family.drawn())
