@@ -28,7 +28,7 @@ from imagegen.data.store import Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.blocks import Edge, Residual, Stage, conv3, enlarge, halve, leaky, width_at
 from imagegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.unet import Unet
 from imagegen.sample.noise import Noise
@@ -75,11 +75,15 @@ class Codec(nn.Module):
         cell = channels * PATCH**2
 
         self.first = conv3(cell, widths[0], edge)
-        self.down = nn.ModuleList(Stage(blocks, w, 0, edge) for w in widths)
+
+        def stage(width: int) -> Stage:
+            return Stage(Residual(width, 0, edge) for _ in range(blocks))
+
+        self.down = nn.ModuleList(map(stage, widths))
         self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.latent = nn.Conv2d(widths[-1], outputs, 1)
         self.unlatent = conv3(latents, widths[-1], edge)
-        self.up = nn.ModuleList(Stage(blocks, w, 0, edge) for w in widths)
+        self.up = nn.ModuleList(map(stage, widths))
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.last = conv3(widths[0], cell, edge)
 

@@ -40,7 +40,7 @@ class Flow(Family):
 
     phases = ("network",)
     drawn_by = ("network",)
-    together = 32
+    together = 16
 
     class Model(Settings):
         """The size of the network, and how it is trained."""
