@@ -13,26 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-SETS = Path(os.environ.get("SETS", Path(__file__).parents[3] / "shared" / "data"))
+from tests.bench.command import SETS, imagegen
+
 SEEDS = 64
-
-
-def imagegen(home: Path, *words: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "imagegen", *map(str, words)],
-        env={**os.environ, "IMAGEGEN_HOME": str(home)},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(f"imagegen {' '.join(map(str, words))}\n{done.stderr[-2000:]}")
-    return done.stdout
 
 
 def measured(home: Path, family: str, kind: str, minutes: float) -> dict[str, object]:
