@@ -97,6 +97,8 @@ class Family(nn.Module):
         super().__init__()
         self.shape = shape
         self.condition = condition
+        self.depth = 8
+        """Bits of a channel of the pictures that it draws: 8, or 16 for grey ones."""
         self.autoencoder = autoencoder
 
     def due(self, progress: float) -> tuple[str, ...]:

@@ -118,8 +118,9 @@ class Model:
     def header(self) -> dict[str, Any]:
         """Return what the weights file says of itself, without reading the weights.
 
-        Keys: `config` (the settings), `shape` (C, H, W), `labels`, `step`. There is no date in it,
-        so that the same training gives the same file.
+        Keys: `config` (the settings), `shape` (C, H, W), `labels`, `step`, and in newer files
+        `depth` (bits of a channel). There is no date in it, so that the same training gives the
+        same file.
 
         Raises:
             UserError: if the file is missing or is not one of ours.
@@ -243,6 +244,7 @@ def load(model: Model) -> tuple[Family, str]:
     autoencoder = load_foundation(config.autoencoder, model.name) if config.autoencoder else None
     condition = Condition(tuple(header["labels"]))
     family = kind(settings, (channels, height, width), condition, autoencoder)
+    family.depth = header.get("depth", 8)
     weights = parse(content)
     if weights.keys() != family.drawn().keys():
         raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
@@ -550,6 +552,7 @@ def save_weights(path: Path, family: Family, config: Config, step: int) -> str:
         "shape": list(family.shape),
         "labels": list(family.condition.labels),
         "step": step,
+        "depth": family.depth,
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in family.drawn().items()}
     text = json.dumps(header, ensure_ascii=True, sort_keys=True)

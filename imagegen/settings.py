@@ -50,8 +50,8 @@ class DataSettings(Settings):
 
     size: Annotated[int, Field(ge=16, le=1024)] = 32
     """Width and height of the training pictures, in pixels."""
-    channels: Literal["auto", "grey", "rgb", "rgba"] = "auto"
-    """`auto` keeps what the set really has: grey, colour, or transparency."""
+    channels: Literal["auto", "grey", "grey16", "rgb", "rgba"] = "auto"
+    """`auto` keeps what the set really has: grey of 8 or 16 bits, colour, or transparency."""
     background: Annotated[str, AfterValidator(_known_color)] = "white"
     """What transparent pictures are laid on when the model has no alpha channel."""
     fit: Literal["crop", "pad"] = "crop"

@@ -64,13 +64,15 @@ def features(
     if not source:
         raise SettingsError(f"model {found.name} does not know its pictures", "name them: DATA")
     channels = {1: "grey", 3: "rgb", 4: "rgba"}[family.shape[0]]
+    if family.depth == 16:
+        channels = "grey16"
     settings = presets.check(found.settings()).data.model_copy(update={"channels": channels})
     with console.progress(as_json) as report:
         pictures = load_pictures(
             source, settings, lambda done, total: report("reading pictures", done, total)
         )
     encoder = encoder.to(pick_device("auto"))
-    latents = encoder.describe(pictures.images)
+    latents = encoder.describe(pictures.trained_on)
     arrays = {"latents": latents, "names": np.array(pictures.names)}
     if pictures.labels is not None:
         arrays["labels"] = np.array(pictures.label_names)[pictures.labels]

@@ -46,6 +46,8 @@ class Narrator:
         """Say what the pictures are."""
         count, channels, height, width = pictures.images.shape
         kind = {1: "grey", 3: "RGB", 4: "RGBA"}[channels]
+        if pictures.depth == 16:
+            kind = "16-bit grey"
         labels = ", ".join(pictures.label_names[:8]) + (" ..." if pictures.label_names[8:] else "")
         self.say(
             f"{name}: {count} pictures from {source}, {width}x{height} {kind}, "

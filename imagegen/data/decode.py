@@ -7,7 +7,7 @@ animation the first frame counts.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,11 +26,13 @@ class Picture:
         transparent: more than 0.5 % of the picture (not of its padding) has an alpha below 250.
             Softened corners and stray pixels are less than that, and nobody sees an alpha of 250.
         enlarged: the file's picture was smaller than this one.
+        deep: uint16 (size, size), the same of an opaque grey picture of more than 8 bits.
     """
 
     pixels: npt.NDArray[np.uint8]
     transparent: bool
     enlarged: bool
+    deep: npt.NDArray[np.uint16] | None = None
 
 
 def decode(data: bytes, size: int, fit: Literal["crop", "pad"] = "crop") -> Picture:
@@ -43,7 +45,18 @@ def decode(data: bytes, size: int, fit: Literal["crop", "pad"] = "crop") -> Pict
     """
     image = open_picture(data, at_least=3 * size)
     with reasons():
-        return _fit(_premultiplied(image), size, fit)
+        if not _is_deep(image):
+            return _fit(_premultiplied(image), size, fit)
+        values = _deep_grey(image)
+        clear = image.info.get("transparency")
+        grey = Image.fromarray(np.rint(values * 255).astype(np.uint8))
+        if isinstance(clear, int):
+            opaque = np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)
+            grey.putalpha(Image.fromarray(opaque))
+        picture = _fit(_premultiplied(grey), size, fit)
+        if isinstance(clear, int) or fit == "pad":
+            return picture
+        return replace(picture, deep=_fit_deep(values, size))
 
 
 def _premultiplied(image: Image.Image) -> Image.Image:
@@ -51,16 +64,18 @@ def _premultiplied(image: Image.Image) -> Image.Image:
 
     This comes before any resizing, or the hidden colours of clear pixels would bleed into edges.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _deep_grey(image)
     profile = image.info.get("icc_profile")
     if profile and image.mode not in ("1", "L", "LA"):
         image = _to_srgb(image, profile)
     return image.convert("RGBA").convert("RGBa")
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Scale grey of more than 8 bits to 8 bits by the depth that its values really use.
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _deep_grey(image: Image.Image) -> npt.NDArray[np.float32]:
+    """Scale grey of more than 8 bits to [0, 1] by the depth that its values really use.
 
     Files of 16 bits often hold 10, 12 or 14 of them and would come out black. White is taken as the
     largest number of 8, 10, 12, ... bits that the brightest pixel needs, so that pixel comes out at
@@ -73,12 +88,8 @@ def _deep_grey(image: Image.Image) -> Image.Image:
     else:
         bits = max(8, int(np.ceil(highest)).bit_length())
         white = 2.0 ** (bits + bits % 2) - 1
-    grey = np.rint(np.nan_to_num(values / white, posinf=1, neginf=0).clip(0, 1) * 255)
-    result = Image.fromarray(grey.astype(np.uint8))
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        result.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return result
+    grey = np.nan_to_num(values / white, posinf=1, neginf=0).clip(0, 1)
+    return np.asarray(grey, np.float32)
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -114,6 +125,18 @@ def _fit(image: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Picture:
         pixels[top : top + inner[1], left : left + inner[0]] = resized
     transparent = bool(np.mean(resized[..., 3] < 250) > 0.005)
     return Picture(pixels, transparent, enlarged=side < size)
+
+
+def _fit_deep(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.uint16]:
+    """Return the central square of a grey picture, (H, W) in [0, 1], as (size, size)."""
+    height, width = values.shape
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    resized = Image.fromarray(values).resize(
+        (size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side)
+    )
+    deep: npt.NDArray[np.uint16] = np.rint(np.asarray(resized).clip(0, 1) * 65535).astype(np.uint16)
+    return deep
 
 
 def _resize(

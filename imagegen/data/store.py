@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 Images = npt.NDArray[np.uint8]
+DeepImages = npt.NDArray[np.uint16]
 Indices = npt.NDArray[np.int64]
-Channels = Literal["grey", "rgb", "rgba"]
+Channels = Literal["grey", "grey16", "rgb", "rgba"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,8 @@ class Pictures:
         notes: what the user may want to know, one short sentence each.
         digests: uint8 (N, 8), the first bytes of each picture's sha256.
         fingerprint: sha256 of pixels and labels; file names and their order do not matter.
+        deep: uint16 (N, 1, H, W), what is trained on instead of `images` if the files have grey of
+            more than 8 bits; those measure and compare.
     """
 
     images: Images
@@ -54,6 +57,7 @@ class Pictures:
     notes: tuple[str, ...]
     digests: Images
     fingerprint: str
+    deep: DeepImages | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -72,7 +76,18 @@ class Pictures:
             labels=None if self.labels is None else self.labels[chosen],
             names=tuple(name for name, wanted in zip(self.names, chosen, strict=True) if wanted),
             digests=self.digests[chosen],
+            deep=None if self.deep is None else self.deep[chosen],
         )
+
+    @property
+    def depth(self) -> int:
+        """Bits of a channel, 8 or 16."""
+        return 8 if self.deep is None else 16
+
+    @property
+    def trained_on(self) -> Images | DeepImages:
+        """What a model sees, (N, C, H, W)."""
+        return self.images if self.deep is None else self.deep
 
     def label_counts(self) -> dict[str, int]:
         """Return how many pictures each label has; empty for a set without labels."""
@@ -83,14 +98,14 @@ class Pictures:
 
     def batch(
         self, seed: int, step: int, batch_size: int, mirror: bool = False
-    ) -> tuple[Images, Indices | None]:
+    ) -> tuple[Images | DeepImages, Indices | None]:
         """Return the pictures of one training step, (B, C, H, W), and their labels, (B,).
 
         With `mirror` the set is twice as large: each picture has a left-right mirrored twin.
         """
         count = len(self)
         indices = batch_indices(2 * count if mirror else count, seed, step, batch_size)
-        images = self.images[indices % count]
+        images = self.trained_on[indices % count]
         twins = indices >= count
         images[twins] = images[twins][..., ::-1]
         return images, None if self.labels is None else self.labels[indices % count]
@@ -133,6 +148,9 @@ def load_pictures(
     images = np.ascontiguousarray(
         [_in_channels(one.pixels, channels, background) for one in pictures]
     )
+    deep = None
+    if channels == "grey16":
+        deep = np.stack([_deep(one, image) for one, image in zip(pictures, images, strict=True)])
     labels = [entry.label if found.labels else "" for entry in entries]
     digests = [hashlib.sha256(image).digest() for image in images]
     return Pictures(
@@ -144,6 +162,7 @@ def load_pictures(
         notes=(*found.notes, *_notes(pictures, channels, settings, digests, skipped)),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels),
+        deep=deep,
     )
 
 
@@ -155,10 +174,13 @@ def from_images(images: Sequence[Image.Image], channels: int) -> Images:
         channels: 1, 3 or 4.
     """
     mode = {1: "L", 3: "RGB", 4: "RGBa"}[channels]
-    arrays = [
-        np.asarray(one.convert("RGBA").convert("RGBa") if channels == 4 else one.convert(mode))
-        for one in images
-    ]
+    if images[0].mode.startswith("I;16"):
+        arrays = [np.rint(np.asarray(one) / 257).astype(np.uint8) for one in images]
+    else:
+        arrays = [
+            np.asarray(one.convert("RGBA").convert("RGBa") if channels == 4 else one.convert(mode))
+            for one in images
+        ]
     return np.ascontiguousarray(
         np.stack(arrays).reshape(len(arrays), *arrays[0].shape[:2], channels).transpose(0, 3, 1, 2)
     )
@@ -232,8 +254,15 @@ def _channels(pictures: Sequence[Picture], settings: DataSettings) -> Channels:
     if 2 * sum(one.transparent for one in pictures) >= len(pictures):
         return "rgba"
     background = ImageColor.getrgb(settings.background)[:3]
+    if all(one.deep is not None for one in pictures):
+        return "grey16"
     flat = (_flatten(one.pixels, background) for one in pictures)
     return "grey" if all(_is_grey(image) for image in flat) else "rgb"
+
+
+def _deep(picture: Picture, image: Images) -> DeepImages:
+    """Return a picture of 16 bits, (1, H, W): its own, or one of 8 bits, (1, H, W), as such."""
+    return image.astype(np.uint16) * 257 if picture.deep is None else picture.deep[None]
 
 
 def _is_grey(image: Images) -> bool:
@@ -254,7 +283,7 @@ def _in_channels(pixels: Images, channels: Channels, background: tuple[int, ...]
     if channels == "rgba":
         return pixels.transpose(2, 0, 1)
     image = _flatten(pixels, background)
-    if channels == "grey":
+    if channels in ("grey", "grey16"):
         image = np.rint(image @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
     return image.transpose(2, 0, 1)
 
@@ -315,12 +344,12 @@ def _order(n: int, seed: int, epoch: int) -> Indices:
     return np.argsort(words, kind="stable")
 
 
-def to_tensor(images: Images) -> torch.Tensor:
-    """Turn uint8 pictures, (N, C, H, W), into float32 in [-1, 1], channels last in memory.
+def to_tensor(images: Images | DeepImages) -> torch.Tensor:
+    """Turn uint8 or uint16 pictures, (N, C, H, W), into float32 in [-1, 1].
 
-    Every tensor of pictures comes from here.
+    They are channels last in memory. Every tensor of pictures comes from here.
     """
     import torch
 
     tensor = torch.from_numpy(images).to(torch.float32, memory_format=torch.channels_last)
-    return tensor.div_(127.5).sub_(1)
+    return tensor.div_(np.iinfo(images.dtype).max / 2).sub_(1)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from imagegen.data.store import Images, to_tensor
+from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
@@ -214,8 +214,8 @@ class Autoencoder(Family):
         return pictures
 
     @torch.inference_mode()
-    def describe(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return the latents of uint8 pictures (N, C, H, W), (N, numbers, rows, columns)."""
+    def describe(self, images: Images | DeepImages) -> npt.NDArray[np.float32]:
+        """Return the latents of pictures (N, C, H, W), (N, numbers, rows, columns)."""
         parts = [
             self.encode(to_tensor(images[start : start + _AT_ONCE]).to(self.device)).cpu().numpy()
             for start in range(0, len(images), _AT_ONCE)

@@ -41,7 +41,7 @@ def draw(
         labels = None if index is None else torch.full((BATCH,), index, device=family.device)
         with torch.inference_mode():
             images = family.sample(noise, labels, options)
-        yield from zip(chunk, to_pictures(images), strict=False)
+        yield from zip(chunk, to_pictures(images, family.depth), strict=False)
 
 
 def label_index(family: Family, label: str) -> int:
@@ -64,8 +64,10 @@ def label_index(family: Family, label: str) -> int:
     )
 
 
-def to_pictures(images: Tensor) -> list[Image.Image]:
+def to_pictures(images: Tensor, depth: int = 8) -> list[Image.Image]:
     """Turn (N, C, H, W) in [-1, 1] into pictures: L, RGB or RGBA for C of 1, 3 or 4.
+
+    Grey ones of a depth of 16 bits become I;16.
 
     This is the one place where tensors become pictures. The colours of RGBA tensors are
     multiplied by alpha; those of the pictures are not.
@@ -77,5 +79,7 @@ def to_pictures(images: Tensor) -> list[Image.Image]:
         visible = alpha >= 0.5 / 255
         color = np.where(visible, color / np.maximum(alpha, 0.5 / 255), 0).clip(0, 1)
         values = np.concatenate([color, alpha], axis=3)
+    if depth == 16 and values.shape[3] == 1:
+        return [Image.fromarray(one) for one in np.rint(values[..., 0] * 65535).astype(np.uint16)]
     levels = np.rint(values * 255).astype(np.uint8)
     return [Image.fromarray(one.squeeze(2) if one.shape[2] == 1 else one) for one in levels]

@@ -187,7 +187,7 @@ def _trial(layer: presets.Layer, size: int, width: int | None) -> Estimate:
 
 def _noise(config: Config) -> Pictures:
     """Return a few random pictures of the size that is set."""
-    channels = {"grey": 1, "rgba": 4}.get(config.data.channels, 3)
+    channels = {"grey": 1, "grey16": 1, "rgba": 4}.get(config.data.channels, 3)
     shape = (32, channels, config.data.size, config.data.size)
     images = np.random.Generator(np.random.Philox(0)).integers(0, 256, shape, np.uint8)
     return Pictures(images, None, (), ("",) * 32, (), (), np.zeros((32, 8), np.uint8), "")

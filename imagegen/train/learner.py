@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from imagegen.data.store import Images, Indices, Pictures, to_tensor
+from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.device import pick_device, pick_precision
 from imagegen.errors import UserError
 from imagegen.family import Batch, Condition, Family
@@ -33,7 +33,9 @@ def build(
     """Make a new family for these pictures, its weights drawn from `train.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        return kind(model, pictures.shape, Condition(pictures.label_names), autoencoder)
+        family = kind(model, pictures.shape, Condition(pictures.label_names), autoencoder)
+    family.depth = pictures.depth
+    return family
 
 
 def check(family: Family, config: Config, world: World) -> None:
@@ -147,11 +149,11 @@ class Learner:
     def look(self, pictures: Pictures, count: int, order: Order) -> Batch:
         """Return the first `count` pictures as a batch to look at, not to learn from."""
         labels = None if pictures.labels is None else pictures.labels[:count]
-        return self._batch(pictures.images[:count], labels, order, "look", slice(0, count))
+        return self._batch(pictures.trained_on[:count], labels, order, "look", slice(0, count))
 
     def _gradients(
         self,
-        arrays: Images,
+        arrays: Images | DeepImages,
         labels: Indices | None,
         order: Order,
         phase: str,
@@ -197,7 +199,12 @@ class Learner:
             yield slice(first, min(first + size, stop))
 
     def _batch(
-        self, arrays: Images, labels: Indices | None, order: Order, phase: str, rows: slice
+        self,
+        arrays: Images | DeepImages,
+        labels: Indices | None,
+        order: Order,
+        phase: str,
+        rows: slice,
     ) -> Batch:
         device = self.family.device
         return Batch(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from imagegen import registry
@@ -432,3 +433,20 @@ def test_a_home_that_cannot_be_written(
     monkeypatch.setenv("IMAGEGEN_HOME", "taken")
     answer = call("train", pictures, "--steps", 1, *SMALL, code=1)
     assert "error: Not a directory: taken" in answer.err
+
+
+def test_grey_of_sixteen_bits_all_the_way(call: Call, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    for number in range(12):
+        smooth = np.kron(noise.integers(0, 65536, (4, 4)), np.ones((8, 8)))
+        Image.fromarray(smooth.astype(np.uint16)).save(tmp_path / f"{number}.png")
+    said = call("train", tmp_path, "--name", "deep", "--steps", 3, *SMALL).err
+    assert "16-bit grey" in said
+    out = call("generate", "-m", "deep", "-s", 1, "-n", 2, "-o", tmp_path / "out").out
+    for line in out.split():
+        with Image.open(line) as picture:
+            assert picture.mode == "I;16"
+            assert len(np.unique(np.asarray(picture) % 257)) > 20
+    call("generate", "-m", "deep", "-s", 1, "-o", tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == Path(out.split()[0]).read_bytes()
+    call("evaluate", "deep", "-n", 16)

@@ -159,3 +159,31 @@ def test_awkward_files(tmp_path):
             assert path not in reasons
         elif expect == "reject":
             assert path in reasons, path
+
+
+def test_grey_of_sixteen_bits_is_kept(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    for number in range(3):
+        Image.fromarray(np.roll(ramp, 5 * number, axis=1)).save(tmp_path / f"{number}.png")
+    pictures = load_pictures(str(tmp_path), DataSettings(size=64))
+    assert pictures.depth == 16
+    assert pictures.deep is not None
+    assert (pictures.deep[0, 0] == ramp).all()
+    assert pictures.images.dtype == np.uint8
+    assert np.abs(pictures.images[0, 0] - ramp / 257).max() <= 0.51
+    values = to_tensor(pictures.batch(0, 0, 2)[0])
+    assert len(values.unique()) > 2000
+    assert values.min() == -1
+    assert values.max() == 1
+    assert pictures.part(np.array([False, True, False])).trained_on.dtype == np.uint16
+    plain = load_pictures(str(tmp_path), DataSettings(size=64, channels="grey"))
+    assert plain.depth == 8
+    assert (plain.images == pictures.images).all()
+
+
+def test_one_picture_of_eight_bits_makes_the_set_so(tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 16), 40_000, np.uint16)).save(tmp_path / "a.png")
+    Image.new("L", (16, 16), 7).save(tmp_path / "b.png")
+    assert load_pictures(str(tmp_path), SETTINGS).depth == 8
+    deep = load_pictures(str(tmp_path), DataSettings(size=16, channels="grey16"))
+    assert deep.trained_on[:, 0, 0, 0].tolist() == [40_000, 7 * 257]

@@ -118,3 +118,11 @@ def test_tensors_become_pictures() -> None:
     clear = torch.full((1, 4, 1, 1), -1.0)
     clear[0, 0] = -0.999
     assert to_pictures(clear)[0].getpixel((0, 0)) == (0, 0, 0, 0)
+
+
+def test_grey_of_sixteen_bits_is_drawn_in_full(name: str) -> None:
+    family = build(name, channels=1).eval()
+    family.depth = 16
+    ((_, picture),) = draw(family, [3], FAMILIES[name].Sampling())
+    assert picture.mode == "I;16"
+    assert len(np.unique(np.asarray(picture) % 257)) > 20  # not 8 bits spread out
