@@ -12,7 +12,7 @@ DEMO_BUDGET ?= 6m
 SETS ?= ../shared/data
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-evidence bench-budget bench-watching torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-evidence bench-budget bench-watching bench-stacked torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench-budget: install  ## Whether training ends on time; 18 minutes, on a quiet 
 
 bench-watching: install  ## What training says of a collapse, and of twenty pictures; half an hour
 	$(BIN)/python -m tests.bench.watching
+
+bench-stacked: install  ## How many of 1,000 modes a GAN finds, with its penalties and without
+	$(BIN)/python -m tests.bench.stacked --sets $(SETS)
 
 torture: install  ## Kill, damage and starve trainings; its table is in tests/torture/README.md
 	$(BIN)/python -m tests.torture.torture
