@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -28,7 +29,7 @@ from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge, Residual, Stage, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
 from imagegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.unet import Unet
 from imagegen.sample.noise import Noise
@@ -57,7 +58,6 @@ class Codec(nn.Module):
         grids: list[int],
         width: int,
         blocks: int,
-        edge: Edge,
     ) -> None:
         """Build both halves.
 
@@ -68,24 +68,24 @@ class Codec(nn.Module):
             grids: cells a side on each grid, finest first.
             width: channels on grids of up to 8 cells a side; finer grids have fewer.
             blocks: residual blocks on each grid, in each half.
-            edge: what lies beyond the edge.
         """
         super().__init__()
         widths = [width_at(width, (grid, grid)) for grid in grids]
         cell = channels * PATCH**2
 
-        self.first = conv3(cell, widths[0], edge)
+        self.edge: Edge = "replicate"
+        self.first = conv3(cell, widths[0], self.edge)
 
         def stage(width: int) -> Stage:
-            return Stage(Residual(width, 0, edge) for _ in range(blocks))
+            return Stage(Residual(width, 0, self.edge) for _ in range(blocks))
 
         self.down = nn.ModuleList(map(stage, widths))
         self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.latent = nn.Conv2d(widths[-1], outputs, 1)
-        self.unlatent = conv3(latents, widths[-1], edge)
+        self.unlatent = conv3(latents, widths[-1], self.edge)
         self.up = nn.ModuleList(map(stage, widths))
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.last = conv3(widths[0], cell, edge)
+        self.last = conv3(widths[0], cell, self.edge)
 
     def encode(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
@@ -104,7 +104,7 @@ class Codec(nn.Module):
         for level in reversed(range(len(self.up))):
             if level < len(self.up) - 1:
                 height, width = x.shape[2:]
-                x = enlarge(self.widen[level](x), (2 * height, 2 * width))
+                x = enlarge(self.widen[level](x), (2 * height, 2 * width), self.edge)
             x = self.up[level](x)
         pictures: Tensor = F.pixel_shuffle(self.last(leaky(x)), PATCH)
         return pictures
@@ -146,7 +146,7 @@ class Autoencoder(Family):
         prior_width: Annotated[int, Field(ge=8)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
         tile: bool = False
-        """Pictures continue at the opposite edge: for textures without a seam."""
+        """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
     class Sampling(Settings):
         """How pictures are drawn."""
@@ -169,20 +169,17 @@ class Autoencoder(Family):
         self.factor = _factor(shape)
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
-        edge: Edge = "circular" if model.tile else "replicate"
         finest = max(shape[1:]) // PATCH
         grids = [finest // 2**level for level in range(int(math.log2(self.factor // PATCH)) + 1)]
         outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
-        self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks, edge)
+        self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks)
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
-            self.judged_by = (
-                "kid"  # a crisp picture is farther from the true one than a blurred one
-            )
+            self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred
             self.discriminator = Discriminator(model.width, shape)
-        self.prior = Unet(
-            self.numbers, (height, width), 1, model.prior_width, 1, len(condition.labels), edge
-        )
+        grid, labels = (height, width), len(condition.labels)
+        edge: Edge = "replicate" if model.tile else "zeros"
+        self.prior = Unet(self.numbers, grid, 1, model.prior_width, 1, labels, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def due(self, progress: float) -> tuple[str, ...]:
@@ -270,12 +267,13 @@ class Autoencoder(Family):
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
         labels = self.pick(noise, labels)
-        latents = flow.solve(
-            lambda z, t, s: self.prior(z, t, s, labels), start, options.steps, options.solver
-        )
-        if self.model.kind == "fsq":
-            latents = self._values(self._places(latents))
-        return self.decode(latents)
+        with around(self.prior, self.codec) if self.model.tile else nullcontext():
+            latents = flow.solve(
+                lambda z, t, s: self.prior(z, t, s, labels), start, options.steps, options.solver
+            )
+            if self.model.kind == "fsq":
+                latents = self._values(self._places(latents))
+            return self.decode(latents)
 
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""

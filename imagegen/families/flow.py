@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any, Literal
 
 import torch
@@ -23,7 +24,7 @@ from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge
+from imagegen.nn.blocks import Edge, around
 from imagegen.nn.unet import Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -52,7 +53,7 @@ class Flow(Family):
         jumps: Annotated[float, Field(ge=0, le=1)] = 0.35
         """Share of the training, at its end, that also learns to draw in one to four steps."""
         tile: bool = False
-        """Pictures continue at the opposite edge: for textures without a seam."""
+        """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
     class Sampling(Settings):
         """How pictures are drawn."""
@@ -76,7 +77,7 @@ class Flow(Family):
         super().__init__(model, shape, condition, autoencoder)
         assert isinstance(model, Flow.Model)
         self.model = model
-        edge: Edge = "circular" if model.tile else "zeros"
+        edge: Edge = "replicate" if model.tile else "zeros"
         if isinstance(autoencoder, Autoencoder):
             self.drawn_shape, patch = autoencoder.latent_shape, 1
         else:
@@ -143,12 +144,13 @@ class Flow(Family):
             guided: Tensor = plain + options.guidance * (guess - plain)
             return guided
 
-        if options.solver == "jump":
-            drawn = flow.jump(network, start, options.steps)
-        else:
-            drawn = flow.solve(network, start, options.steps, options.solver)
-        if isinstance(self.autoencoder, Autoencoder):
-            drawn = self.autoencoder.decode(drawn)
+        with around(self) if self.model.tile else nullcontext():
+            if options.solver == "jump":
+                drawn = flow.jump(network, start, options.steps)
+            else:
+                drawn = flow.solve(network, start, options.steps, options.solver)
+            if isinstance(self.autoencoder, Autoencoder):
+                drawn = self.autoencoder.decode(drawn)
         return drawn
 
     def _drawn(self, images: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
-from imagegen.nn.augment import Change, augment, changes_for
-from imagegen.nn.blocks import Residual, conv3, enlarge, leaky, pyramid, width_at
+from imagegen.nn.augment import Change, augment, changes_for, roll
+from imagegen.nn.blocks import Edge, Residual, conv3, enlarge, leaky, pyramid, width_at
 from imagegen.nn.discriminator import (
     GROUP,
     Discriminator,
@@ -47,8 +47,9 @@ class Generator(nn.Module):
     begins with one picture a label.
     """
 
-    def __init__(self, z: int, width: int, shape: Shape, labels: int) -> None:
+    def __init__(self, z: int, width: int, shape: Shape, labels: int, edge: Edge) -> None:
         super().__init__()
+        self.edge: Edge = edge
         self.grids = pyramid(shape[1:])[::-1]
         widths = [width_at(width, grid) for grid in self.grids]
         rows, columns = self.grids[0]
@@ -58,10 +59,9 @@ class Generator(nn.Module):
             nn.init.normal_(self.label.weight, std=0.2)
         self.first = nn.Linear(style, widths[0] * rows * columns)
         nn.init.normal_(self.first.weight, std=(2 / z) ** 0.5)
-        # Zeros beyond the edge would draw a frame.
-        self.blocks = nn.ModuleList(Residual(width, style, "replicate") for width in widths)
+        self.blocks = nn.ModuleList(Residual(width, style, edge) for width in widths)
         self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
-        self.last = conv3(widths[-1], shape[0], "replicate")
+        self.last = conv3(widths[-1], shape[0], edge)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Map (N, z), and (N,) labels, to (N, C, H, W)."""
@@ -69,7 +69,7 @@ class Generator(nn.Module):
         x = self.first(style).view(len(z), -1, *self.grids[0])
         x = self.blocks[0](x.contiguous(memory_format=torch.channels_last), style)
         for block, change, grid in zip(self.blocks[1:], self.between, self.grids[1:], strict=True):
-            x = block(enlarge(change(x), grid), style)
+            x = block(enlarge(change(x), grid, self.edge), style)
         pictures: Tensor = self.last(leaky(x))
         return pictures
 
@@ -100,6 +100,9 @@ class Gan(Family):
         augment: Literal["auto"] | tuple[Change, ...] = "auto"
         """Changes to what the discriminator sees. `auto`: the fewer pictures, the more changes."""
 
+        tile: bool = False
+        """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
+
     class Sampling(Settings):
         """How pictures are drawn."""
 
@@ -119,7 +122,8 @@ class Gan(Family):
         self.model = model
         labels = len(condition.labels)
         self.discriminator = Discriminator(model.width, shape, labels)
-        self.generator = Generator(model.z, model.width, shape, labels)
+        edge: Edge = "circular" if model.tile else "replicate"
+        self.generator = Generator(model.z, model.width, shape, labels, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -128,9 +132,8 @@ class Gan(Family):
         The penalties are on the pictures as the discriminator sees them, augmented; they come
         every few steps, weighed up.
         """
-        z = batch.draws.normal(self.model.z)
         with torch.set_grad_enabled(phase == "generator"):
-            fakes = self._augment(self.generator(z.to(self.device), batch.labels), batch)
+            fakes = self._augment(self._made(batch), batch)
         reals = self._augment(batch.images, batch)
         if phase == "generator":
             return generator_loss(self.discriminator, reals, fakes, batch.labels)
@@ -154,8 +157,7 @@ class Gan(Family):
 
         Compare r_v of Karras et al. 2020, arXiv 2006.06676, eq. 1.
         """
-        made = self.generator(known.draws.normal(self.model.z).to(self.device), known.labels)
-        sets = [(known.images, known), (held_out.images, held_out), (made, known)]
+        sets = [(known.images, known), (held_out.images, held_out), (self._made(known), known)]
         real, held, fake = (
             self.discriminator(images, batch.labels, group_of(len(images))).mean()
             for images, batch in sets
@@ -167,6 +169,15 @@ class Gan(Family):
         z = torch.from_numpy(noise.normal(self.model.z)).to(self.device) * options.truncation
         pictures: Tensor = self.generator(z, self.pick(noise, labels))
         return pictures
+
+    def _made(self, batch: Batch) -> Tensor:
+        """Return as many pictures as there are in the batch, as the discriminator is shown them.
+
+        Those that tile are rolled: then a seam would lie anywhere, and could be seen.
+        """
+        z = batch.draws.normal(self.model.z).to(self.device)
+        pictures: Tensor = self.generator(z, batch.labels)
+        return roll(pictures, batch.draws) if self.model.tile else pictures
 
     def _gamma(self, batch: Batch) -> float:
         """Return the weight of the penalties, twice as much after each sign of collapse."""

@@ -30,6 +30,14 @@ def augment(x: Tensor, changes: tuple[Change, ...], draws: Draws) -> Tensor:
     return x
 
 
+def roll(x: Tensor, draws: Draws) -> Tensor:
+    """Move each picture of (N, C, H, W) by random whole numbers; what goes out comes in again."""
+    rows, columns = (
+        _moved(x, side, draws.integers(0, side, 1, 1, 1), around=True) for side in x.shape[2:]
+    )
+    return rows @ x @ columns.mT
+
+
 def _uniform(x: Tensor, low: float, high: float, draws: Draws) -> Tensor:
     """Return a number a picture, (N, 1, 1, 1)."""
     return draws.uniform(low, high, 1, 1, 1).to(x.device)
@@ -77,11 +85,16 @@ def _move(x: Tensor, shift: bool, cut: bool, draws: Draws) -> Tensor:
 
 
 def _shift(x: Tensor, side: int, draws: Draws) -> Tensor:
-    """Return (N, 1, side, side) matrices that move a column vector by a random whole number."""
+    """Return (N, 1, side, side) matrices that move a column vector by up to an eighth."""
     reach = round(side / 8)
-    by = draws.integers(-reach, reach + 1, 1, 1, 1).to(x.device)
+    return _moved(x, side, draws.integers(-reach, reach + 1, 1, 1, 1))
+
+
+def _moved(x: Tensor, side: int, by: Tensor, around: bool = False) -> Tensor:
+    """Return (N, 1, side, side) matrices that move a column vector by (N, 1, 1, 1) cells."""
     place = torch.arange(side, device=x.device)
-    return (place[:, None] == place - by).to(x.dtype)
+    source = place - by.to(x.device)
+    return (place[:, None] == (source % side if around else source)).to(x.dtype)
 
 
 def _cut(x: Tensor, side: int, draws: Draws) -> Tensor:

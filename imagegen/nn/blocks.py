@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -16,6 +18,7 @@ Grid = tuple[int, int]
 """(height, width) in cells."""
 
 Edge = Literal["zeros", "replicate", "circular"]
+"""What is beyond the edge: zeros, the edge's cells again, or the other side of the picture."""
 
 
 class _Leaky(torch.autograd.Function):
@@ -46,8 +49,8 @@ def leaky(x: Tensor) -> Tensor:
 def conv3(inputs: int, outputs: int, edge: Edge = "zeros") -> nn.Conv2d:
     """Return a 3x3 convolution that keeps the grid and, after `leaky`, the variance.
 
-    Beyond the edge it sees zeros, or the edge's cells again: what makes pictures needs the latter,
-    at about 1 % of a GAN's time, or it draws a frame.
+    What makes pictures must not see zeros beyond the edge, or it draws a frame: replicating the
+    edge costs about 1 % of a GAN's time.
     """
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=edge)
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
@@ -98,9 +101,37 @@ class Stage(nn.Module):
         return x
 
 
-def enlarge(x: Tensor, grid: Grid) -> Tensor:
-    """Enlarge (N, C, h, w) to (N, C, *grid), bilinearly."""
-    return F.interpolate(x, size=grid, mode="bilinear", align_corners=False)
+def enlarge(x: Tensor, grid: Grid, edge: Edge = "replicate") -> Tensor:
+    """Enlarge (N, C, h, w) to (N, C, *grid), bilinearly; a circular edge goes on at the other."""
+    if edge != "circular":
+        return F.interpolate(x, size=grid, mode="bilinear", align_corners=False)
+    before = x.shape[2:]
+    # The least margin that becomes a whole number of cells.
+    margin = [old // math.gcd(old, new) for old, new in zip(before, grid, strict=True)]
+    top, left = (m * new // old for m, old, new in zip(margin, before, grid, strict=True))
+    x = F.pad(x, (margin[1], margin[1], margin[0], margin[0]), mode="circular")
+    x = enlarge(x, (grid[0] + 2 * top, grid[1] + 2 * left))
+    return x[:, :, top : top + grid[0], left : left + grid[1]]
+
+
+@contextmanager
+def around(*networks: nn.Module) -> Iterator[None]:
+    """Let pictures continue at the opposite edge, in all that these networks do meanwhile.
+
+    What was trained with replicated edges, which do not tell where a cell is, draws pictures
+    without a seam so.
+    """
+    changed: list[tuple[nn.Module, str, str]] = []
+    for module in (module for network in networks for module in network.modules()):
+        name = "padding_mode" if isinstance(module, nn.Conv2d) else "edge"
+        if hasattr(module, name) and getattr(module, "kernel_size", None) != (1, 1):
+            changed.append((module, name, getattr(module, name)))
+            setattr(module, name, "circular")
+    try:
+        yield
+    finally:
+        for module, name, edge in changed:
+            setattr(module, name, edge)
 
 
 def halve(x: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Unet(nn.Module):
         x = self.attention(x)
         for level in reversed(range(len(self.up))):
             if level < len(self.up) - 1:
-                x = enlarge(self.widen[level](x), self.grids[level])
+                x = enlarge(self.widen[level](x), self.grids[level], self.edge)
             x = self.skip[level](torch.cat([x, passed[level]], dim=1))
             x = self.up[level](x, style)
         pictures: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(x))), self.patch)

@@ -9,6 +9,7 @@ import torch
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder, _similarity, _unlikeness
 from imagegen.family import Batch, Condition
+from imagegen.nn.blocks import around
 from imagegen.nn.draws import Draws
 
 
@@ -131,3 +132,16 @@ def test_a_discriminator_comes_in_late_and_trains_its_own_side() -> None:
     early = family.loss(Batch(images, None, 0, 0.5, 4, Draws(1, 4)), "codec")[1]
     assert "behind" not in early
     assert not any(name.startswith("discriminator") for name in family.drawn())
+
+
+def test_a_decoder_that_tiles_goes_round() -> None:
+    family = model((3, 32, 32), tile=True)
+    for parameter in family.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    latents = torch.randn(1, *family.latent_shape)
+    with torch.no_grad():
+        with around(family.codec):
+            plain, rolled = family.decode(latents), family.decode(latents.roll(2, 3))
+        flat = family.decode(latents)
+    assert torch.allclose(plain.roll(8, 3), rolled, atol=1e-5)
+    assert not torch.allclose(plain, flat, atol=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from imagegen.errors import SettingsError
 from imagegen.families.flow import UNTOLD, Flow
 from imagegen.family import Batch, Condition
 from imagegen.nn import flow
+from imagegen.nn.blocks import around
 from imagegen.nn.draws import Draws
 from imagegen.nn.unet import Unet
 
@@ -157,3 +160,34 @@ def test_the_network_takes_oblong_pictures() -> None:
     network = Unet(3, (16, 24), 2, 16, 1, 0)
     x, t = torch.randn(2, 3, 16, 24), torch.rand(2)
     assert network(x, t, t, None).shape == x.shape
+
+
+def test_what_tiles_goes_round_in_all_it_does() -> None:
+    """Noise that is rolled by half a side gives the same picture, rolled."""
+    drawn = {}
+    for tile in (True, False):
+        family = model(tile=tile).eval()
+        for parameter in family.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        start = torch.randn(2, 3, 16, 16)
+
+        def network(z: Tensor, t: Tensor, s: Tensor, family: Flow = family) -> Tensor:
+            return family.network(z, t, s, None)
+
+        with around(family) if tile else nullcontext(), torch.no_grad():
+            plain = flow.solve(network, start, 2, "euler")
+            rolled = flow.solve(network, start.roll((8, 8), (2, 3)), 2, "euler")
+        drawn[tile] = (plain.roll((8, 8), (2, 3)) - rolled).abs().max().item()
+    assert drawn[True] < 1e-4
+    assert drawn[False] > 1e-2
+
+
+def test_a_network_is_itself_again_after_going_round() -> None:
+    family = model(tile=True)
+    before = [(m.padding_mode) for m in family.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert "replicate" in before
+    with around(family):
+        assert family.network.first.padding_mode == family.network.edge == "circular"
+    after = [(m.padding_mode) for m in family.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert after == before
+    assert family.network.edge == "replicate"

@@ -7,7 +7,7 @@ from torch import Tensor
 from imagegen.errors import SettingsError
 from imagegen.families.gan import Gan
 from imagegen.family import Batch, Condition
-from imagegen.nn.augment import CHANGES, augment, changes_for
+from imagegen.nn.augment import CHANGES, augment, changes_for, roll
 from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
 from imagegen.nn.discriminator import (
     _deviation,
@@ -247,3 +247,53 @@ def test_the_contest_has_two_sides_of_known_sizes():
 @pytest.mark.parametrize(("count", "group"), [(1, 1), (3, 1), (6, 2), (8, 4)])
 def test_groups_divide_the_batch(count, group):
     assert group_of(count) == group
+
+
+def seam(model: Gan) -> float:
+    """Return how large steps are from the last column to the first, for 1 inside."""
+    x = model.sample(Noise(range(64)), None, Gan.Sampling())
+    rows, columns = ((x.roll(-1, d) - x).abs() for d in (2, 3))
+    across = torch.cat([rows[:, :, -1], columns[..., -1]], -1).mean()
+    inside = torch.cat([rows[:, :, :-1].flatten(), columns[..., :-1].flatten()]).mean()
+    return (across / inside).item()
+
+
+@pytest.mark.parametrize("side", [28, 32, 52])
+def test_pictures_that_tile_have_no_seam(side):
+    seams = []
+    for tile in (True, False):
+        model = gan((3, side, side), tile=tile)
+        for parameter in model.generator.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        seams.append(seam(model))
+    assert seams[0] < 1.15
+    assert seams[1] > 1.5
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 8), (7, 13), (5, 9)])
+def test_enlarging_around_knows_no_edge(before, after):
+    """Of a picture laid out three times, it is the one in the middle."""
+    x = torch.randn(2, 3, before, before)
+    whole = enlarge(x.repeat(1, 1, 3, 3), (3 * after, 3 * after))
+    middle = whole[:, :, after : 2 * after, after : 2 * after]
+    torch.testing.assert_close(enlarge(x, (after, after), "circular"), middle)
+
+
+def test_rolling_moves_each_picture_by_a_number_of_its_own():
+    x = pictures(1).expand(32, -1, -1, -1)
+    rolled = roll(x, Draws(0, 32))
+    ways = {
+        (down, right): x[0].roll((down, right), (1, 2)) for down in range(16) for right in range(16)
+    }
+    found = [next(way for way, moved in ways.items() if moved.equal(y)) for y in rolled]
+    assert len(set(found)) > 20
+
+
+def test_the_discriminator_sees_a_seam_anywhere(monkeypatch):
+    """A generator whose pictures have a bright first column shows it in other places."""
+    model = gan(tile=True, augment=())
+    marked = torch.zeros(32, 3, 16, 16)
+    marked[..., 0] = 1
+    monkeypatch.setattr(model.generator, "forward", lambda z, labels: marked)
+    seen = model._made(batch(pictures(32)))
+    assert len(set(seen[:, 0, 0].argmax(1).tolist())) > 8
