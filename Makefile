@@ -10,9 +10,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 DEMO := demo
 DEMO_BUDGET ?= 6m
 SETS ?= ../shared/data
+BENCH ?= bench
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-evidence bench-budget bench-watching torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-evidence bench-budget bench-watching bench-families bench-autoencoders torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,6 +65,12 @@ bench-budget: install  ## Whether training ends on time; 18 minutes, on a quiet 
 
 bench-watching: install  ## What training says of a collapse, and of twenty pictures; half an hour
 	$(BIN)/python -m tests.bench.watching
+
+bench-families: install  ## Each family on three sets, ten minutes each; BENCH=folder keeps them
+	$(BIN)/python -m tests.bench.families $(BENCH)
+
+bench-autoencoders: install  ## How much comes back, beside a small picture of as many numbers
+	$(BIN)/python -m tests.bench.autoencoders $(BENCH)
 
 torture: install  ## Kill, damage and starve trainings; its table is in tests/torture/README.md
 	$(BIN)/python -m tests.torture.torture

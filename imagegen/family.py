@@ -63,6 +63,12 @@ class Family(nn.Module):
     together: ClassVar[int] = 1
     """Neighbours in a batch whose losses depend on each other: a batch is split between them."""
 
+    judged_by: str = "kid"
+    """The number of a look, see `imagegen.train.watch`, by which the best weights are chosen: the
+    distance of drawn pictures, or a key of `check`; lower is better."""
+    can_collapse: ClassVar[bool] = False
+    """Whether it may come to draw one picture for all seeds, and answers `Batch.caution`."""
+
     class Model(Settings):
         """The preset's `model:` section."""
 

@@ -6,8 +6,10 @@ torch and the other heavy packages are imported inside the functions that need t
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -15,7 +17,17 @@ from typing import Annotated
 import typer
 
 from imagegen import __version__
-from imagegen.cli import evaluate, generate, models, ops, postprocess, presets, report, train
+from imagegen.cli import (
+    evaluate,
+    features,
+    generate,
+    models,
+    ops,
+    postprocess,
+    presets,
+    report,
+    train,
+)
 from imagegen.cli.console import ClosedPipeError, complain, open_standard_streams
 from imagegen.errors import ExitCode, UserError
 
@@ -67,6 +79,7 @@ app.command(rich_help_panel="Make pictures")(generate.generate)
 app.command(rich_help_panel="Make pictures")(postprocess.postprocess)
 app.command(rich_help_panel="Evidence")(evaluate.evaluate)
 app.command(rich_help_panel="Evidence")(report.report)
+app.command(rich_help_panel="Evidence")(features.features)
 app.add_typer(models.app, name="models", rich_help_panel="Look around")
 app.add_typer(presets.app, name="presets", rich_help_panel="Look around")
 app.command(rich_help_panel="Look around")(ops.ops)
@@ -91,6 +104,8 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         code = _explain(error)
+    # All is done and said: one more Ctrl-C would only break off how Python cleans up, with a trace.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or ExitCode.DONE)
 
 

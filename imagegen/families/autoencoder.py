@@ -17,15 +17,19 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from imagegen.data.store import Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.blocks import Edge, Residual, Stage, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.unet import Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -34,6 +38,10 @@ CELLS = 12
 """Sides of the latent grid, at most: from there on, a picture is halved once more."""
 PATCH = 2
 """Side of the square of pixels that is shuffled into channels before the first convolution."""
+CONTEST = 0.7
+"""Share of the training after which the discriminator, if there is one, comes in."""
+GAMMA, PENALTY_EVERY = 1.0, 4
+"""Weight of the discriminator's gradient penalties, for 32x32 pixels, and steps between two."""
 STRUCTURE, EDGES = 0.3, 0.1
 """Weights of unlike structure and of unlike edges, beside unlike pixels."""
 
@@ -67,11 +75,15 @@ class Codec(nn.Module):
         cell = channels * PATCH**2
 
         self.first = conv3(cell, widths[0], edge)
-        self.down = nn.ModuleList(Stage(blocks, w, 0, edge) for w in widths)
+
+        def stage(width: int) -> Stage:
+            return Stage(Residual(width, 0, edge) for _ in range(blocks))
+
+        self.down = nn.ModuleList(map(stage, widths))
         self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.latent = nn.Conv2d(widths[-1], outputs, 1)
         self.unlatent = conv3(latents, widths[-1], edge)
-        self.up = nn.ModuleList(Stage(blocks, w, 0, edge) for w in widths)
+        self.up = nn.ModuleList(map(stage, widths))
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.last = conv3(widths[0], cell, edge)
 
@@ -102,9 +114,10 @@ class Codec(nn.Module):
 class Autoencoder(Family):
     """Makes pictures small and back again; other families draw in its latent space."""
 
-    phases = ("codec", "prior")
+    phases: tuple[str, ...] = ("codec", "prior")
     drawn_by = ("codec", "prior")
     together = 16
+    judged_by = "held_out"
 
     class Model(Settings):
         """The kind and the size of its networks, and the terms of its loss."""
@@ -127,6 +140,9 @@ class Autoencoder(Family):
         """Residual blocks on each grid, in the encoder and in the decoder."""
         kl: Annotated[float, Field(ge=0)] = 1e-4
         """Weight of the divergence from the standard normal, of kind `kl`, a number."""
+        adversarial: Annotated[float, Field(ge=0)] = 0.0
+        """Weight of a discriminator's opinion in the last part of training: pictures come back
+        crisper, and a little less like themselves. 0 is without one."""
         prior_width: Annotated[int, Field(ge=8)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
         tile: bool = False
@@ -158,10 +174,21 @@ class Autoencoder(Family):
         grids = [finest // 2**level for level in range(int(math.log2(self.factor // PATCH)) + 1)]
         outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
         self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks, edge)
+        if model.adversarial:
+            self.phases = ("discriminator", *self.phases)
+            self.judged_by = (
+                "kid"  # a crisp picture is farther from the true one than a blurred one
+            )
+            self.discriminator = Discriminator(model.width, shape)
         self.prior = Unet(
             self.numbers, (height, width), 1, model.prior_width, 1, len(condition.labels), edge
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def due(self, progress: float) -> tuple[str, ...]:
+        """Return the phases to train: the discriminator comes in late."""
+        late = progress >= CONTEST
+        return tuple(phase for phase in self.phases if late or phase != "discriminator")
 
     @property
     def numbers(self) -> int:
@@ -186,6 +213,15 @@ class Autoencoder(Family):
         pictures: Tensor = self.codec.decode(latents)
         return pictures
 
+    @torch.inference_mode()
+    def describe(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the latents of uint8 pictures (N, C, H, W), (N, numbers, rows, columns)."""
+        parts = [
+            self.encode(to_tensor(images[start : start + _AT_ONCE]).to(self.device)).cpu().numpy()
+            for start in range(0, len(images), _AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
     def tokens(self, latents: Tensor) -> Tensor:
         """Map (N, numbers, h, w) of kind `fsq` to (N, h, w), int64 in [0, codes)."""
         return self._index(self._places(latents))
@@ -199,19 +235,28 @@ class Autoencoder(Family):
         return self._values(torch.stack(places[::-1], dim=1).float())
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return how unlike pictures come back, or in the phase `prior`, the flow's error."""
+        """Return how unlike pictures come back; of `prior`, the flow's error."""
+        if phase == "discriminator":
+            with torch.no_grad():
+                fakes = self.decode(self.encode(batch.images))
+            gamma = GAMMA * PENALTY_EVERY * batch.images[0, 0].numel() / 32**2
+            due = batch.step % PENALTY_EVERY == 0
+            return discriminator_loss(
+                self.discriminator, batch.images, fakes, gamma=gamma if due else 0.0
+            )
         if phase == "prior":
             with torch.no_grad():
                 latents = self.encode(batch.images)
             return self._prior_loss(latents, batch), {}
         latents, divergence = self._encode(batch.images, batch)
         again = self.decode(latents)
-        loss = _unlikeness(again, batch.images)
+        loss = _unlikeness(again, batch.images) + self.model.kl * divergence
         error = (again.detach() - batch.images).square().mean()
-        return loss + self.model.kl * divergence, {
-            "psnr": _decibels(error),
-            "kl": divergence.detach(),
-        }
+        logs = {"psnr": _decibels(error), "kl": divergence.detach()}
+        if self.model.adversarial and batch.progress >= CONTEST:
+            contest, more = generator_loss(self.discriminator, batch.images, again)
+            loss, logs = loss + self.model.adversarial * contest, logs | more
+        return loss, logs
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
@@ -276,6 +321,8 @@ class Autoencoder(Family):
         return index
 
 
+_AT_ONCE = 64
+"""Pictures that are encoded at once."""
 _STEEP = 1.6
 """Makes standard normal numbers come out of the sigmoid nearly evenly, so all levels are used."""
 
@@ -312,7 +359,8 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 
     Wang et al. 2004, "Image quality assessment", eq. 13, with even windows.
     """
-    low, high = 0.02**2, 0.06**2  # (0.01 and 0.03 of the range)^2
+    low, high = 0.01**2, 0.03**2
+    x, y = (x + 1) / 2, (y + 1) / 2  # it compares brightness too, which has no sign
     x_mean, y_mean = _window(x), _window(y)
     x_var = _window(x * x) - x_mean * x_mean
     y_var = _window(y * y) - y_mean * y_mean

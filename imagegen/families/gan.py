@@ -14,31 +14,30 @@ quicker, but leaves a checkerboard for the first thousands of steps.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn.augment import Change, augment, changes_for
-from imagegen.nn.blocks import Residual, conv3, enlarge, halve, leaky, pyramid, width_at
+from imagegen.nn.blocks import Residual, conv3, enlarge, leaky, pyramid, width_at
+from imagegen.nn.discriminator import (
+    GROUP,
+    Discriminator,
+    discriminator_loss,
+    generator_loss,
+    group_of,
+)
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
 SMALLEST, LARGEST, STEP = 16, 256, 4
 """The sides it makes, in pixels: from, to, and whole multiples of."""
-
-DETAIL = 16
-"""Channels that the discriminator has at the full size of the picture."""
-
-GROUP = 4
-"""Pictures that the discriminator compares with each other."""
 
 
 class Generator(nn.Module):
@@ -75,47 +74,6 @@ class Generator(nn.Module):
         return pictures
 
 
-class Discriminator(nn.Module):
-    """Pictures and labels in, a score out: the generator's mirror image.
-
-    With labels it is a projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637). No
-    bias at the end: it would cancel out, as only differences of scores count.
-    """
-
-    def __init__(self, z: int, width: int, shape: Shape, labels: int) -> None:
-        super().__init__()
-        patch = 2 if max(shape[1:]) <= 48 else 4
-        grids = pyramid((shape[1] // patch, shape[2] // patch))
-        widths = [width_at(width, grid) for grid in grids]
-        features = widths[-1] * grids[-1][0] * grids[-1][1]
-        self.first = conv3(shape[0], DETAIL)
-        self.shuffle = nn.PixelUnshuffle(patch)
-        self.stem = conv3(DETAIL * patch**2, widths[0])
-        self.blocks = nn.ModuleList(Residual(width) for width in widths)
-        self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
-        self.score = nn.Linear(features + 1, 1, bias=False)
-        self.label = nn.Embedding(labels, features) if labels else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight, std=features**-0.5)
-
-    def forward(self, x: Tensor, labels: Tensor | None, group: int) -> Tensor:
-        """Map (N, C, H, W), and (N,) labels, to (N,) scores; `group` neighbours are compared."""
-        x = leaky(self.first(x.contiguous(memory_format=torch.channels_last)))
-        x = self.blocks[0](self.stem(self.shuffle(x)))
-        for block, change in zip(self.blocks[1:], self.between, strict=True):
-            x = block(change(halve(x)))
-        x = leaky(x).flatten(1)
-        scores: Tensor = self.score(torch.cat([x, _deviation(x, group)], dim=1)).squeeze(1)
-        return scores if self.label is None else scores + (x * self.label(labels)).sum(1)
-
-
-def _deviation(x: Tensor, group: int) -> Tensor:
-    """Return, for (N, F), the mean standard deviation of the features in each group, (N, 1)."""
-    groups = x.view(-1, group, x.shape[1])
-    deviation = (groups.var(dim=1, correction=0) + 1e-8).sqrt().mean(1)
-    return deviation.repeat_interleave(group)[:, None]
-
-
 @FAMILIES.register("gan")
 class Gan(Family):
     """Two networks that train each other; draws a picture in one pass."""
@@ -123,6 +81,7 @@ class Gan(Family):
     phases = ("discriminator", "generator")
     drawn_by = ("generator",)
     together = GROUP
+    can_collapse = True
 
     class Model(Settings):
         """The size of the networks and the terms of their contest."""
@@ -158,27 +117,26 @@ class Gan(Family):
         assert isinstance(model, Gan.Model)
         _check(shape)
         self.model = model
-        parts = (model.z, model.width, shape, len(condition.labels))
-        self.discriminator = Discriminator(*parts)
-        self.generator = Generator(*parts)
+        labels = len(condition.labels)
+        self.discriminator = Discriminator(model.width, shape, labels)
+        self.generator = Generator(model.z, model.width, shape, labels)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return softplus(-(own lead)), where a picture's lead is over its rival in the batch.
 
-        R3GAN eq. 2: the discriminator's lead is D(real) - D(fake), the generator's the opposite.
+        The penalties are on the pictures as the discriminator sees them, augmented; they come
+        every few steps, weighed up.
         """
-        group = math.gcd(len(batch.images), GROUP)
         z = batch.draws.normal(self.model.z)
         with torch.set_grad_enabled(phase == "generator"):
             fakes = self._augment(self.generator(z.to(self.device), batch.labels), batch)
         reals = self._augment(batch.images, batch)
-        if phase == "discriminator":
-            return self._discriminator_loss(reals, fakes, batch, group)
-        with torch.no_grad():
-            real = self.discriminator(reals, batch.labels, group)
-        behind = real - self.discriminator(fakes, batch.labels, group)
-        return F.softplus(behind).mean(), {"behind": behind.detach().mean()}
+        if phase == "generator":
+            return generator_loss(self.discriminator, reals, fakes, batch.labels)
+        every = self.model.penalty_every
+        gamma = every * self._gamma(batch) if batch.step % every == 0 else 0.0
+        return discriminator_loss(self.discriminator, reals, fakes, batch.labels, gamma)
 
     def choices(self, dataset_size: int) -> Mapping[str, str]:
         """Return how pictures are augmented, if that was left to the set's size."""
@@ -199,7 +157,7 @@ class Gan(Family):
         made = self.generator(known.draws.normal(self.model.z).to(self.device), known.labels)
         sets = [(known.images, known), (held_out.images, held_out), (made, known)]
         real, held, fake = (
-            self.discriminator(images, batch.labels, math.gcd(len(images), GROUP)).mean()
+            self.discriminator(images, batch.labels, group_of(len(images))).mean()
             for images, batch in sets
         )
         return {"gap": ((real - held) / (real - fake).clamp_min(1e-6)).item()}
@@ -209,29 +167,6 @@ class Gan(Family):
         z = torch.from_numpy(noise.normal(self.model.z)).to(self.device) * options.truncation
         pictures: Tensor = self.generator(z, self.pick(noise, labels))
         return pictures
-
-    def _discriminator_loss(
-        self, reals: Tensor, fakes: Tensor, batch: Batch, group: int
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return the loss, and every few steps with R1 + R2 (R3GAN eq. 3 and 4), weighed up.
-
-        The penalties are on the pictures as the discriminator sees them, augmented.
-        """
-        gamma = self._gamma(batch)
-        penalize = gamma > 0 and batch.step % self.model.penalty_every == 0
-        both = torch.cat([reals, fakes]).requires_grad_(penalize)
-        labels = None if batch.labels is None else batch.labels.repeat(2)
-        scores = self.discriminator(both, labels, group)
-        real, fake = scores.chunk(2)
-        loss = F.softplus(fake - real).mean()
-        logs = {"real": real.detach().mean(), "fake": fake.detach().mean()}
-        if penalize:
-            (slopes,) = torch.autograd.grad(scores.sum(), both, create_graph=True)
-            # R1 + R2: a mean over the reals, and one over the fakes
-            penalty = slopes.square().sum() / len(reals)
-            loss = loss + self.model.penalty_every * gamma / 2 * penalty
-            logs["penalty"] = penalty.detach()
-        return loss, logs
 
     def _gamma(self, batch: Batch) -> float:
         """Return the weight of the penalties, twice as much after each sign of collapse."""

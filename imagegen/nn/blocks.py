@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -84,16 +85,16 @@ class Residual(nn.Module):
 
 
 class Stage(nn.Module):
-    """Residual blocks one after the other, all of one width and style."""
+    """Blocks of one width, one after the other, all told the same."""
 
-    def __init__(self, count: int, width: int, style: int = 0, edge: Edge = "zeros") -> None:
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Residual(width, style, edge) for _ in range(count))
+        self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
-        """Map (N, width, H, W), and (N, style), to the same shape as x."""
+    def forward(self, x: Tensor, *told: Tensor) -> Tensor:
+        """Map (N, width, H, W), and what the blocks are told, to the same shape as x."""
         for block in self.blocks:
-            x = block(x, style)
+            x = block(x, *told)
         return x
 
 

@@ -28,6 +28,10 @@ LEAST = 0.05
 """Times below count as this where velocities are computed: they would explode at 0."""
 CENTRE, SPREAD, EVEN = -0.4, 1.2, 0.1
 """Times are drawn logit-normal (Esser et al. 2024, arXiv 2403.03206), this share of them evenly."""
+NEAREST = 0.02
+"""Of the way of a jump, how far its teacher stands from it at the end of training."""
+TO_THE_END = 0.5
+"""Share of the jumps that go all the way to the picture."""
 SIDE = 8
 """Pictures are averaged down to about so many cells a side before they are paired with noise."""
 
@@ -112,3 +116,56 @@ def solve(network: Network, noise: Tensor, steps: int, solver: Solver) -> Tensor
 def _at(network: Network, z: Tensor, time: float) -> Tensor:
     t = torch.full((len(z),), time, device=z.device)
     return velocity(network(z, t, t), z, t)
+
+
+def nearness(stage: float) -> float:
+    """Return how far a jump's teacher stands from where it starts, as a share of the way.
+
+    At 1 jumping is flow matching; towards the end the teacher comes close, which is exact
+    (SoFlow, section 3.3). Short trainings end earlier on that way.
+    """
+    return float(NEAREST ** min(max(stage, 0.0), 1.0))
+
+
+def jump_loss(
+    network: Network, x: Tensor, noise: Tensor, t: Tensor, shares: Tensor, near: float
+) -> Tensor:
+    """Return the error of jumps from t to earlier times, one a picture, (N,).
+
+    A jump from z at t has to end where one from a little nearer ends, on the same straight way
+    (SoFlow, eq. 12): the network is its own teacher there.
+
+    Args:
+        network: guesses the picture from z, t and the time to go to.
+        x: pictures, (N, C, H, W).
+        noise: of the same shape.
+        t: times to start from, (N,).
+        shares: two numbers in [0, 1) a picture, (N, 2): where to go to, and whether to the end.
+        near: see `nearness`.
+    """
+    s = t * torch.where(shares[:, 1] < TO_THE_END, torch.zeros_like(t), shares[:, 0])
+    between = s + (t - s) * (1 - near)
+    z = mix(x, noise, t)
+    with torch.no_grad():
+        closer = mix(x, noise, between)
+        goal = leap(network, closer, between, s)
+    # Both ends on the scale of velocities, as in matching.
+    way = (t - s).clamp_min(LEAST).view(-1, 1, 1, 1)
+    error = ((leap(network, z, t, s) - goal) / way).square().mean((1, 2, 3))
+    weight = 1 / (error.detach() + 1e-3).sqrt()
+    return error * weight
+
+
+def leap(network: Network, z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """Return where a jump from z at times t (N,) ends, at times s (N,)."""
+    return z - (t - s).view(-1, 1, 1, 1) * velocity(network(z, t, s), z, t)
+
+
+def jump(network: Network, noise: Tensor, steps: int) -> Tensor:
+    """Go from noise at time 1 to pictures at time 0 in so many even jumps."""
+    z = noise
+    ways = torch.linspace(1, 0, steps + 1).tolist()
+    for now, then in pairwise(ways):
+        t, s = (torch.full((len(z),), time, device=z.device) for time in (now, then))
+        z = leap(network, z, t, s)
+    return z

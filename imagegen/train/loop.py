@@ -78,6 +78,8 @@ class Training:
             world: the processes that train together; this one leads.
         """
         self.model, self.learner, self.watcher = model, learner, watcher
+        self.judged_by = learner.family.judged_by
+        self.can_collapse = learner.family.can_collapse
         self.config, self.settings = config, config.train
         self.stopped, self.started = stopped, started
         self.world = world or World()
@@ -164,7 +166,7 @@ class Training:
         self._drop_metrics()
         self.looks = self._known_looks()
         if self._seen():
-            self.reason = watch.verdict(self.looks)
+            self.reason = watch.verdict(self.looks, self.can_collapse)
         self.learner.parts = self.journal.parts(self.step)
         if state is None:
             self._save()
@@ -177,7 +179,7 @@ class Training:
             step,
             self.plan.progress(step),
             self.journal.rate(step),
-            watch.caution(self.looks),
+            watch.caution(self.looks) if self.can_collapse else 0,
             self.load,
         )
         self.world.tell(order)
@@ -288,13 +290,13 @@ class Training:
         """Answer what the last look has shown: warn, anneal early, or give up."""
         if not self._seen():
             return
-        self.reason = watch.verdict(self.looks)
-        for text in watch.warnings(self.looks):
+        self.reason = watch.verdict(self.looks, self.can_collapse)
+        for text in watch.warnings(self.looks, self.can_collapse):
             yield Noticed(self.step, text)
         total = self.plan.total(self.step)
         rest = max(1, self.step // 10)
         if (
-            watch.is_plateau(self.looks)
+            watch.is_plateau(self.looks, self.judged_by)
             and not self._is_annealing()
             and (total is None or self.step + rest < total)
             and self.plan.decided_at < self.step
@@ -315,21 +317,25 @@ class Training:
 
     def _keep_if_lowest(self, look: watch.Look) -> None:
         """Keep the weights of now if none were better; also when that was found before a kill."""
-        if watch.lowest([*self.looks, look]) is look and not self._kept(look).exists():
+        if (
+            watch.lowest([*self.looks, look], self.judged_by) is look
+            and not self._kept(look).exists()
+        ):
             self._write_weights(self._kept(look))
 
     def _drop_kept(self) -> None:
         """Drop kept weights that are the best neither now nor at the oldest state there is."""
         oldest = checkpoint.steps(self.model.state)[0]
         before = [look for look in self.looks if look.step <= oldest]
-        needed = {self._kept(one) for one in map(watch.lowest, (before, self.looks)) if one}
+        lowest = (watch.lowest(looks, self.judged_by) for looks in (before, self.looks))
+        needed = {self._kept(one) for one in lowest if one}
         for path in self.model.state.glob("best-*.safetensors"):
             if path not in needed:
                 durable.remove_checked(path)
 
     def _better(self) -> watch.Look | None:
         """Return the earlier look whose weights are better than those of now, if there is one."""
-        best = watch.best(self.looks)
+        best = watch.best(self.looks, self.judged_by)
         return None if best is None or best is self.looks[-1] else best
 
     def _save(self) -> None:

@@ -38,6 +38,7 @@ MEMORISED = 0.5
 SUSPICIOUS = 0.05
 """Share of copies, for sure, from which on training warns, and a look is no candidate for the best
 if another one is. Of real pictures at most 2 in 100 seem to be copies."""
+KID = "kid"
 PATIENCE = 8
 """Looks without a better one after which training has reached its plateau."""
 
@@ -73,6 +74,10 @@ class Look:
         others = set(record) - {*names, "step", "at", "decision", "seconds"}
         numbers = {name: record.get(name) for name in names}
         return cls(record["at"], **numbers, checks={name: record[name] for name in others})
+
+    def score(self, by: str) -> float | None:
+        """Return the number that judges it, `kid` or one of its checks; None if it is unknown."""
+        return self.kid if by == KID else self.checks.get(by)
 
     def record(self) -> dict[str, Any]:
         """Return the numbers by name, without those that nothing is known of."""
@@ -180,25 +185,34 @@ def _pixels(images: Images) -> metrics.Array:
     return images[:, :, ::every, ::every].reshape(len(images), -1).astype(np.float64)
 
 
-def lowest(looks: Sequence[Look]) -> Look | None:
-    """Return the look with the lowest KID, of those that do not copy; the last one without any."""
+def lowest(looks: Sequence[Look], by: str = KID) -> Look | None:
+    """Return the look with the lowest number, of those that do not copy; the last without any.
+
+    Args:
+        looks: in order.
+        by: which number, `Family.judged_by`.
+    """
     honest = [one for one in looks if (one.copies_low or 0) <= SUSPICIOUS] or looks
-    measured = [(one.kid, one.step, one) for one in honest if one.kid is not None]
+    measured = [(score, one.step, one) for one in honest if (score := one.score(by)) is not None]
     if not measured:
         return honest[-1] if honest else None
     return min(measured)[2]
 
 
-def best(looks: Sequence[Look]) -> Look | None:
+def best(looks: Sequence[Look], by: str = KID) -> Look | None:
     """Return the look whose weights are to be used, of all so far; None without any.
 
     That is the last one, unless the lowest one was better beyond doubt: its interval of KID lies
-    below that of the last, or the last copies and it does not.
+    below that of the last, or another number by a hundredth; or the last copies and it does not.
     """
-    candidate = lowest(looks)
+    candidate = lowest(looks, by)
     if candidate is None:
         return None
     last = looks[-1]
+    if by != KID:
+        ours, theirs = candidate.score(by), last.score(by)
+        lower = ours is not None and theirs is not None and ours < theirs - abs(theirs) / 100
+        return candidate if lower else last
     if (last.copies_low or 0) > SUSPICIOUS >= (candidate.copies_low or 0):
         return candidate
     if candidate.kid_high is None or last.kid_low is None:
@@ -226,17 +240,17 @@ def memorises(looks: Sequence[Look]) -> bool:
     return len(looks) >= 2 and all((one.copies_low or 0) > MEMORISED for one in looks[-2:])
 
 
-def is_plateau(looks: Sequence[Look]) -> bool:
+def is_plateau(looks: Sequence[Look], by: str = KID) -> bool:
     """Say whether no look of the last few was better than all before."""
-    measured = [one.kid for one in looks if one.kid is not None]
+    measured = [score for one in looks if (score := one.score(by)) is not None]
     if len(measured) <= PATIENCE:
         return False
     return min(measured[-PATIENCE:]) >= min(measured[:-PATIENCE])
 
 
-def verdict(looks: Sequence[Look]) -> str:
+def verdict(looks: Sequence[Look], can_collapse: bool = True) -> str:
     """Return why there is no point in going on after these looks; empty if there is one."""
-    if is_given_up(looks):
+    if can_collapse and is_given_up(looks):
         return (
             f"collapse: {ANSWERS} times regularisation was raised, and still the pictures are alike"
         )
@@ -246,12 +260,12 @@ def verdict(looks: Sequence[Look]) -> str:
     return ""
 
 
-def warnings(looks: Sequence[Look]) -> Iterator[str]:
+def warnings(looks: Sequence[Look], can_collapse: bool = True) -> Iterator[str]:
     """Yield what the last look has shown and how it is answered, if training goes on."""
     last = looks[-1]
-    if verdict(looks):
+    if verdict(looks, can_collapse):
         return
-    if has_collapsed(last):
+    if can_collapse and has_collapsed(last):
         yield (
             f"collapse: pictures differ {last.spread:.2f} times as much as real ones; "
             f"regularisation is raised (answer {caution(looks)} of {ANSWERS})"

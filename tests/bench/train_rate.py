@@ -1,9 +1,9 @@
-"""How much of the machine's convolution rate GAN training reaches.
+"""How much of the machine's convolution rate training reaches, for each convolutional family.
 
-    make bench
+    make bench-train
 
 Counted are the multiply-adds of the convolutions and linear layers that training has to do:
-forward, backward, and the second backward of the gradient penalties. Timed are whole training
+forward, backward, and the second backward of a GAN's gradient penalties. Timed are whole training
 steps, with augmentation, optimiser and everything else; and, turn by turn in the same run, the
 plain 3x3 convolutions of the same networks, widths and grids, forward and backward.
 """
@@ -20,29 +20,33 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from imagegen.families.gan import Gan
-from imagegen.family import Batch, Condition
+from imagegen.families import FAMILIES
+from imagegen.family import Batch, Condition, Family
 from imagegen.nn.draws import Draws
 
 ROUNDS = 7
+STEPS = 8
+"""Steps a round; a whole number of times that a GAN's penalties come round."""
 
 
-def training_step(gan: Gan, size: int, batch_size: int) -> Callable[[int], None]:
-    """Return a function that trains step number n on a fixed batch."""
-    images = torch.rand(batch_size, 4, size, size) * 2 - 1
+def batch(family: Family, count: int, number: int) -> Batch:
+    images = Draws(0, count).uniform(-1, 1, *family.shape)
     images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(batch_size) % 2
+    return Batch(images, torch.arange(count) % 2, number, 0.5, 250, Draws(number, count))
+
+
+def training_step(family: Family, count: int) -> Callable[[int], None]:
+    """Return a function that trains step number n."""
     optimizers = {
-        phase: torch.optim.Adam(getattr(gan, phase).parameters(), lr=1e-5, fused=True)
-        for phase in gan.phases
+        phase: torch.optim.Adam(getattr(family, phase).parameters(), lr=1e-5, fused=True)
+        for phase in family.phases
     }
 
     def step(number: int) -> None:
         for phase, optimizer in optimizers.items():
-            gan.requires_grad_(False)
-            getattr(gan, phase).requires_grad_(True)
-            draws = Draws(number, batch_size)
-            loss, _ = gan.loss(Batch(images, labels, number, 0.5, 250, draws), phase)
+            family.requires_grad_(False)
+            getattr(family, phase).requires_grad_(True)
+            loss, _ = family.loss(batch(family, count, number), phase)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -50,8 +54,8 @@ def training_step(gan: Gan, size: int, batch_size: int) -> Callable[[int], None]
     return step
 
 
-def plain_convolutions(gan: Gan, size: int, batch_size: int) -> Callable[[int], None]:
-    """Return a function that runs each 3x3 convolution of both networks forward and backward."""
+def plain_convolutions(family: Family, count: int) -> Callable[[int], None]:
+    """Return a function that runs each 3x3 convolution of a step forward and backward."""
     work = []
 
     def remember(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
@@ -60,10 +64,9 @@ def plain_convolutions(gan: Gan, size: int, batch_size: int) -> Callable[[int], 
             plain = nn.Conv2d(module.in_channels, module.out_channels, 3, padding=1)
             work.append((plain.to(memory_format=torch.channels_last), x, torch.randn_like(output)))
 
-    hooks = [module.register_forward_hook(remember) for module in gan.modules()]
-    labels = torch.zeros(batch_size, dtype=torch.long)
-    with torch.no_grad():
-        gan.discriminator(gan.generator(torch.randn(batch_size, gan.model.z), labels), labels, 4)
+    hooks = [module.register_forward_hook(remember) for module in family.modules()]
+    for phase in family.phases:
+        family.loss(batch(family, count, 1), phase)
     for hook in hooks:
         hook.remove()
 
@@ -98,37 +101,41 @@ def multiply_adds(work: Callable[[int], None], steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--families", nargs="+", default=["gan", "flow", "autoencoder"])
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    gan = Gan(Gan.Model(), (4, options.size, options.size), Condition(("a", "b")))
-    penalty_every = gan.model.penalty_every
-    jobs = {
-        "training": training_step(gan, options.size, options.batch_size),
-        "plain 3x3": plain_convolutions(gan, options.size, options.batch_size),
-    }
-    counts = {name: multiply_adds(work, penalty_every) for name, work in jobs.items()}
-    rates: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(ROUNDS):  # in turn, so that a busy machine slows both alike
-        for name, work in jobs.items():
-            start = time.perf_counter()
-            for number in range(2 * penalty_every):
-                work(number)
-            rates[name].append(counts[name] * 2 * penalty_every / (time.perf_counter() - start))
-    ratios = [a / b for a, b in zip(rates["training"], rates["plain 3x3"], strict=True)]
-    for name, values in rates.items():
+    for name in options.families:
+        kind = FAMILIES[name]
+        family = kind(kind.Model(), (4, options.size, options.size), Condition(("a", "b")))
+        jobs = {
+            "training": training_step(family, options.batch_size),
+            "plain 3x3": plain_convolutions(family, options.batch_size),
+        }
+        counts = {job: multiply_adds(work, STEPS) for job, work in jobs.items()}
+        rates: dict[str, list[float]] = {job: [] for job in jobs}
+        for _ in range(ROUNDS):  # in turn, so that a busy machine slows both alike
+            for job, work in jobs.items():
+                start = time.perf_counter()
+                for number in range(STEPS):
+                    work(number)
+                rates[job].append(counts[job] * STEPS / (time.perf_counter() - start))
+        ratios = [a / b for a, b in zip(rates["training"], rates["plain 3x3"], strict=True)]
+        print(name)
+        for job, values in rates.items():
+            print(
+                f"{job:>10}: {counts[job] / 1e9:6.2f} G multiply-adds a step, "
+                f"{statistics.median(values) / 1e9:5.1f} G/s"
+            )
         print(
-            f"{name:>10}: {counts[name] / 1e9:6.2f} G multiply-adds a step, "
-            f"{statistics.median(values) / 1e9:5.1f} G/s"
+            f"training reaches {statistics.median(ratios):.2f} of the plain convolutions' rate "
+            f"(rounds: {min(ratios):.2f} to {max(ratios):.2f}; {options.size} px, "
+            f"batch {options.batch_size}, {options.threads} threads)",
+            flush=True,
         )
-    print(
-        f"training reaches {statistics.median(ratios):.2f} of the plain convolutions' rate "
-        f"(rounds: {min(ratios):.2f} to {max(ratios):.2f}; {options.size} px, "
-        f"batch {options.batch_size}, {options.threads} threads)"
-    )
 
 
 if __name__ == "__main__":

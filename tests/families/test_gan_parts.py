@@ -5,10 +5,16 @@ import torch
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.families.gan import Gan, _deviation
+from imagegen.families.gan import Gan
 from imagegen.family import Batch, Condition
 from imagegen.nn.augment import CHANGES, augment, changes_for
 from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
+from imagegen.nn.discriminator import (
+    _deviation,
+    discriminator_loss,
+    generator_loss,
+    group_of,
+)
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 
@@ -221,3 +227,23 @@ def test_cutout_blanks_a_square_of_half_a_side_at_most():
 
 def test_small_sets_are_augmented_more():
     assert [len(changes_for(n)) for n in (100, 10_000, 100_000)] == [3, 2, 0]
+
+
+def test_the_contest_has_two_sides_of_known_sizes():
+    """A lead of 1 costs softplus(-1); the other side's loss is that of the opposite lead."""
+
+    def mean(x: Tensor, labels: Tensor | None, group: int) -> Tensor:
+        return x.mean((1, 2, 3))
+
+    reals, fakes = torch.ones(4, 1, 4, 4), torch.zeros(4, 1, 4, 4)
+    lead, behind = torch.nn.functional.softplus(torch.tensor([-1.0, 1.0]))
+    torch.testing.assert_close(discriminator_loss(mean, reals, fakes)[0], lead)
+    torch.testing.assert_close(generator_loss(mean, reals, fakes)[0], behind)
+    penalized, logs = discriminator_loss(mean, reals, fakes, gamma=3.0)
+    torch.testing.assert_close(logs["penalty"], torch.tensor(2 / 16))  # a slope of 1/16 a pixel
+    torch.testing.assert_close(penalized - lead, 3.0 / 2 * logs["penalty"])
+
+
+@pytest.mark.parametrize(("count", "group"), [(1, 1), (3, 1), (6, 2), (8, 4)])
+def test_groups_divide_the_batch(count, group):
+    assert group_of(count) == group

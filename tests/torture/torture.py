@@ -35,7 +35,11 @@ from safetensors.numpy import load_file
 from imagegen.families import FAMILIES
 
 STEPS, EVERY, LATE = 400, 5, 340
-TINY = {"gan": ["model.width=8"]}
+TINY = {
+    "gan": ["model.width=8"],
+    "autoencoder": ["model.width=8", "model.blocks=1", "model.prior_width=8", "sample.steps=2"],
+    "flow": ["model.width=8", "sample.steps=2"],
+}
 """For each family the settings that make a step take milliseconds; none if not named here."""
 SHARED = [
     "data.size=16", "train.batch_size=4", f"train.checkpoint_every={EVERY}",

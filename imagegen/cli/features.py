@@ -1,0 +1,92 @@
+"""`imagegen features`: what an autoencoder makes of pictures, for use elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagegen.cli import options
+from imagegen.errors import SettingsError
+
+
+def features(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An autoencoder, or on one.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="Pictures; default: what it was trained on."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.npz", help="Where to.")
+    ] = Path("features.npz"),
+    map_: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE.png", help="Also a picture of the set: like by like."),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write the latents of pictures as a NumPy file, and draw a map of the set.
+
+    The file has `latents` (pictures, numbers, rows, columns), float32, and for each picture its
+    `names` and, if there are any, `labels`. Pictures are read as for training, and never changed.
+
+    Examples:
+
+        imagegen features sprites-autoencoder sprites/ -o sprites.npz --map sprites.png
+        python -c "import numpy; print(numpy.load('sprites.npz')['latents'].shape)"
+    """
+    import io
+
+    import numpy as np
+
+    from imagegen import durable, presets, registry
+    from imagegen.cli import console, sink
+    from imagegen.data.store import load_pictures
+    from imagegen.device import pick_device
+    from imagegen.evaluate import atlas
+    from imagegen.families.autoencoder import Autoencoder
+    from imagegen.images import metadata
+
+    found = registry.find(model)
+    if output.suffix != ".npz":
+        raise SettingsError(f"--output {output}: latents are written as .npz", "-o FILE.npz")
+    if map_ is not None:
+        sink.check_file(map_, "--map")
+    family, weights = registry.load(found)
+    encoder = family if isinstance(family, Autoencoder) else family.autoencoder
+    if not isinstance(encoder, Autoencoder):
+        raise SettingsError(
+            f"model {found.name} has no encoder: it is a {presets.check(found.settings()).family}",
+            "train one: imagegen train DATA --preset autoencoder",
+        )
+    source = data or str(registry.data(found).get("source") or "")
+    if not source:
+        raise SettingsError(f"model {found.name} does not know its pictures", "name them: DATA")
+    channels = {1: "grey", 3: "rgb", 4: "rgba"}[family.shape[0]]
+    settings = presets.check(found.settings()).data.model_copy(update={"channels": channels})
+    with console.progress(as_json) as report:
+        pictures = load_pictures(
+            source, settings, lambda done, total: report("reading pictures", done, total)
+        )
+    encoder = encoder.to(pick_device("auto"))
+    latents = encoder.describe(pictures.images)
+    arrays = {"latents": latents, "names": np.array(pictures.names)}
+    if pictures.labels is not None:
+        arrays["labels"] = np.array(pictures.label_names)[pictures.labels]
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    durable.write(output, packed.getvalue())
+    paths = [output]
+    if map_ is not None:
+        page = atlas.draw(pictures.images, latents.reshape(len(latents), -1))
+        record = {"map": source, "model": found.name, "weights": weights}
+        durable.write(map_, metadata.encode(page, record))
+        paths.append(map_)
+    for path in paths:
+        if as_json:
+            console.emit_json({"path": str(path), "pictures": len(pictures)})
+        else:
+            console.emit(str(path))
+    for name, reason in pictures.skipped:
+        console.say(f"left out {name}: {reason}")

@@ -1,0 +1,133 @@
+"""The autoencoder's parts, against known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from imagegen.errors import SettingsError
+from imagegen.families.autoencoder import Autoencoder, _similarity, _unlikeness
+from imagegen.family import Batch, Condition
+from imagegen.nn.draws import Draws
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def model(shape=(3, 16, 16), **changes) -> Autoencoder:
+    return Autoencoder(
+        Autoencoder.Model(width=8, blocks=1, prior_width=8, **changes), shape, Condition()
+    ).eval()
+
+
+@pytest.mark.parametrize(("side", "factor"), [(16, 4), (28, 4), (48, 4), (64, 8), (128, 16)])
+@pytest.mark.parametrize("kind", ["kl", "fsq"])
+def test_the_latent_grid_has_about_eight_cells_a_side(kind: str, side: int, factor: int) -> None:
+    family = model((3, side, side), kind=kind)
+    latents = family.encode(torch.rand(2, 3, side, side))
+    assert latents.shape == (2, *family.latent_shape)
+    assert family.latent_shape[1:] == (side // factor, side // factor)
+    assert family.decode(latents).shape == (2, 3, side, side)
+
+
+def test_it_takes_pictures_of_other_sizes() -> None:
+    family = model()
+    images = torch.rand(1, 3, 40, 24)
+    assert family.decode(family.encode(images)).shape == images.shape
+
+
+def test_tokens_and_latents_are_two_names_for_the_same() -> None:
+    family = model(kind="fsq", levels=(4, 3, 5))
+    assert family.codes == 60
+    tokens = torch.arange(60).view(1, 6, 10)
+    latents = family.latents(tokens)
+    assert latents.shape == (1, 3, 6, 10)
+    assert latents.unique().tolist() == pytest.approx([-1, -0.5, -1 / 3, 0, 1 / 3, 0.5, 1])
+    assert torch.equal(family.tokens(latents), tokens)
+
+
+def test_latents_of_kind_fsq_are_on_their_levels() -> None:
+    family = model(kind="fsq", levels=(4, 3))
+    latents = family.encode(torch.randn(4, 3, 16, 16) * 3)
+    assert torch.allclose(family.latents(family.tokens(latents)), latents, atol=1e-6)
+    assert latents.abs().max() <= 1
+
+
+def test_rounding_passes_gradients_on() -> None:
+    family = model(kind="fsq", levels=(4, 3))
+    images = torch.randn(2, 3, 16, 16, requires_grad=True)
+    family.encode(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+
+
+def test_gaussian_latents_are_drawn_in_training_only() -> None:
+    family = model(kind="kl")
+    images = torch.rand(2, 3, 16, 16)
+    assert torch.equal(family.encode(images), family.encode(images))
+    batch = Batch(images, None, 0, 0.0, 2, Draws(1, 2))
+    noisy, divergence = family._encode(images, batch)
+    assert not torch.equal(noisy, family.encode(images))
+    assert divergence > 0
+
+
+def test_the_divergence_of_the_standard_normal_is_zero() -> None:
+    family = model(kind="kl")
+    for parameter in family.codec.latent.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert family._encode(torch.rand(1, 3, 16, 16), None)[1].item() == 0
+
+
+def test_structural_similarity() -> None:
+    from skimage.metrics import structural_similarity
+
+    x = np.random.default_rng(0).random((16, 16))
+    y = (x + np.random.default_rng(1).random((16, 16))) / 2
+    known = structural_similarity(
+        x, y, data_range=1, win_size=7, use_sample_covariance=False, full=True
+    )[1][3:-3, 3:-3].mean()
+    ours = _similarity(*(torch.tensor(one * 2 - 1)[None, None] for one in (x, y)))
+    assert ours.item() == pytest.approx(known, abs=1e-6)
+
+
+def test_like_pictures_are_not_unlike() -> None:
+    x = torch.rand(2, 3, 16, 16)
+    assert _unlikeness(x, x).item() == pytest.approx(0, abs=1e-6)
+    assert _unlikeness(x, 1 - x) > _unlikeness(x, x + 0.01) > 0
+
+
+def test_a_size_it_cannot_make_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"data\.size") as error:
+        model((3, 30, 30))
+    assert "28 or 32" in (error.value.hint or "")
+
+
+def test_its_latents_leave_as_an_array() -> None:
+    family = model()
+    images = np.random.default_rng(0).integers(0, 256, (70, 3, 16, 16), np.uint8)
+    latents = family.describe(images)
+    assert latents.shape == (70, *family.latent_shape)
+    alone = family.describe(images[69:])
+    assert np.allclose(alone[0], latents[69], atol=1e-4)
+
+
+def test_a_discriminator_comes_in_late_and_trains_its_own_side() -> None:
+    family = model(adversarial=0.1).train()
+    assert family.due(0.5) == ("codec", "prior")
+    assert family.due(0.9) == ("discriminator", "codec", "prior")
+    images = torch.rand(4, 3, 16, 16)
+    for phase, sees in {"discriminator": "penalty", "codec": "behind"}.items():
+        family.zero_grad(set_to_none=True)
+        family.requires_grad_(False)
+        getattr(family, phase).requires_grad_(True)
+        loss, logs = family.loss(Batch(images, None, 0, 0.9, 4, Draws(1, 4)), phase)
+        assert sees in logs
+        loss.backward()
+        for name, parameter in family.named_parameters():
+            assert (parameter.grad is not None) == name.startswith(phase), name
+    early = family.loss(Batch(images, None, 0, 0.5, 4, Draws(1, 4)), "codec")[1]
+    assert "behind" not in early
+    assert not any(name.startswith("discriminator") for name in family.drawn())

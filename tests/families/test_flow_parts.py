@@ -1,0 +1,159 @@
+"""Rectified flow, against known answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from imagegen.errors import SettingsError
+from imagegen.families.flow import UNTOLD, Flow
+from imagegen.family import Batch, Condition
+from imagegen.nn import flow
+from imagegen.nn.draws import Draws
+from imagegen.nn.unet import Unet
+
+POINT = torch.linspace(-1, 1, 3 * 4 * 4).view(1, 3, 4, 4)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def knows(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """Guess right: there is only one picture."""
+    return POINT.expand(len(z), -1, -1, -1)
+
+
+def test_times_are_between_noise_and_picture_and_some_are_even() -> None:
+    t = flow.times(Draws(1, 20_000))
+    assert t.shape == (20_000,)
+    assert 0 < t.min() < 0.02
+    assert 0.98 < t.max() < 1
+    assert t.median() < 0.5  # more of them where the picture shows
+
+
+def test_a_way_is_straight() -> None:
+    x, noise = torch.rand(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    assert torch.equal(flow.mix(x, noise, torch.tensor([0.0, 1.0]))[0], x[0])
+    assert torch.equal(flow.mix(x, noise, torch.tensor([0.0, 1.0]))[1], noise[1])
+    t = torch.tensor([0.3, 0.8])
+    velocity = flow.velocity(x, flow.mix(x, noise, t), t)
+    assert torch.allclose(velocity, noise - x, atol=1e-5)
+
+
+def test_knowing_the_picture_is_no_error() -> None:
+    x, noise, t = POINT.expand(5, -1, -1, -1), torch.randn(5, 3, 4, 4), torch.rand(5)
+    assert flow.matching_loss(knows, x, noise, t).max() < 1e-9
+    guess_nothing = flow.matching_loss(lambda z, t, s: 0 * z, x, noise, torch.full((5,), 0.5))
+    assert torch.allclose(guess_nothing, (POINT / 0.5).square().mean().expand(5))
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun"])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_every_solver_arrives_where_the_way_is_straight(solver: flow.Solver, steps: int) -> None:
+    drawn = flow.solve(knows, torch.randn(2, 3, 4, 4), steps, solver)
+    assert torch.allclose(drawn, POINT.expand(2, -1, -1, -1), atol=1e-5)
+
+
+def test_second_order_solvers_are_nearer_on_a_bend() -> None:
+    # Pictures of variance 1/4: the best guess is z (1-t)/4 / ((1-t)^2/4 + t^2), and z ends at z/2.
+    def gaussian(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        t = t.view(-1, 1, 1, 1)
+        return z * (1 - t) / 4 / ((1 - t) ** 2 / 4 + t**2)
+
+    start = torch.randn(4, 1, 8, 8)
+    errors = {
+        solver: (flow.solve(gaussian, start, 8, solver) - start / 2).abs().mean().item()
+        for solver in ("euler", "midpoint", "heun")
+    }
+    assert errors["midpoint"] < errors["euler"] / 2
+    assert errors["heun"] < errors["euler"] / 2
+
+
+def test_pairs_are_nearest_in_all_and_keep_to_their_group() -> None:
+    x = torch.arange(8.0).view(8, 1, 1, 1).expand(-1, 1, 8, 8)
+    noise = x[[3, 2, 1, 0, 7, 6, 5, 4]] + 0.1
+    assert torch.allclose(flow.pair(x, noise, None, 4), x + 0.1)
+    half = flow.pair(x, noise, None, 2)
+    assert half[:2].mean((1, 2, 3)).tolist() == pytest.approx([2.1, 3.1])
+
+
+def test_noise_stays_within_a_label() -> None:
+    x = torch.arange(4.0).view(4, 1, 1, 1).expand(-1, 1, 8, 8)
+    noise = x.flip(0).contiguous()
+    labels = torch.tensor([0, 1, 1, 0])
+    paired = flow.pair(x, noise, labels, 4)[:, 0, 0, 0].tolist()
+    assert sorted([paired[0], paired[3]]) == [0, 3]
+    assert paired == [0, 1, 2, 3]
+
+
+def test_jumps_end_where_all_is_known() -> None:
+    x, noise = POINT.expand(6, -1, -1, -1), torch.randn(6, 3, 4, 4)
+    t, shares = torch.rand(6) * 0.9 + 0.1, torch.rand(6, 2)
+    for near in (1.0, 0.3, 0.02):
+        assert flow.jump_loss(knows, x, noise, t, shares, near).max() < 1e-4
+    for steps in (1, 2, 4):
+        drawn = flow.jump(knows, noise, steps)
+        assert torch.allclose(drawn, x, atol=1e-5)
+
+
+def test_the_teacher_of_a_jump_comes_nearer() -> None:
+    assert flow.nearness(0.0) == 1.0
+    assert flow.nearness(1.0) == flow.NEAREST
+    assert flow.nearness(0.2) > flow.nearness(0.6)
+
+
+def model(labels: tuple[str, ...] = (), **changes: object) -> Flow:
+    return Flow(Flow.Model(width=16, **changes), (3, 16, 16), Condition(labels))
+
+
+def batch(family: Flow, progress: float, labels: Tensor | None = None) -> Batch:
+    images = Draws(5, 8).uniform(-1, 1, *family.shape)
+    return Batch(images, labels, 10, progress, 100, Draws(1, 8))
+
+
+def test_the_last_stage_learns_jumps_too() -> None:
+    family = model(jumps=0.25)
+    assert set(family.loss(batch(family, 0.7), "network")[1]) == {"matching"}
+    assert set(family.loss(batch(family, 0.8), "network")[1]) == {"matching", "jumping"}
+    assert "jumping" not in model(jumps=0).loss(batch(family, 0.99), "network")[1]
+
+
+def test_some_labels_are_kept_back() -> None:
+    family = model(("a", "b"))
+    labels = torch.tensor([0, 1, 1, 0])
+    told = family._told(labels, torch.tensor([0.0, UNTOLD - 0.01, UNTOLD + 0.01, 0.9]))
+    assert told is not None
+    assert told.tolist() == [2, 2, 1, 0]
+
+
+def test_guidance_leads_away_from_the_picture_without_a_label() -> None:
+    from imagegen.sample.noise import Noise
+
+    family = model(("a", "b")).eval()
+    for parameter in family.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    labels = torch.tensor([1, 1])
+
+    def drawn(guidance: float) -> Tensor:
+        options = Flow.Sampling(steps=1, solver="euler", guidance=guidance)
+        return family.sample(Noise([1, 2]), labels, options)
+
+    plain, told, guided = drawn(0), drawn(1), drawn(2)
+    assert not torch.allclose(plain, told)
+    assert torch.allclose(guided - told, told - plain, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "hint"), [(31, "30 or 32"), (66, "64 or 68")])
+def test_a_size_it_cannot_make_is_an_error(side: int, hint: str) -> None:
+    with pytest.raises(SettingsError, match=r"data\.size") as error:
+        Flow(Flow.Model(width=16), (3, side, side), Condition())
+    assert hint in (error.value.hint or "")
+
+
+def test_the_network_takes_oblong_pictures() -> None:
+    network = Unet(3, (16, 24), 2, 16, 1, 0)
+    x, t = torch.randn(2, 3, 16, 24), torch.rand(2)
+    assert network(x, t, t, None).shape == x.shape
