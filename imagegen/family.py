@@ -69,6 +69,9 @@ class Family(nn.Module):
     can_collapse: ClassVar[bool] = False
     """Whether it may come to draw one picture for all seeds, and answers `Batch.caution`."""
 
+    completes: ClassVar[bool] = False
+    """Whether it can `complete` pictures."""
+
     class Model(Settings):
         """The preset's `model:` section."""
 
@@ -132,6 +135,20 @@ class Family(nn.Module):
 
         Returns:
             (N, C, H, W) in [-1, 1], not clamped.
+        """
+        raise NotImplementedError
+
+    def complete(self, noise: Noise, known: Tensor, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw what is missing of pictures whose upper part is known; only if `completes`.
+
+        Args:
+            noise: where all randomness comes from.
+            known: (len(noise), C, h, W) in [-1, 1], with h below the pictures' height.
+            labels: as for `sample`.
+            options: as for `sample`.
+
+        Returns:
+            (N, C, H, W) in [-1, 1], not clamped; the upper part is `known` itself.
         """
         raise NotImplementedError
 

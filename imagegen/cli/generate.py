@@ -6,12 +6,17 @@ import hashlib
 import math
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagegen.cli import options
 from imagegen.errors import SettingsError, UserError
+
+if TYPE_CHECKING:
+    from imagegen.data.store import Images
+    from imagegen.family import Family
+    from imagegen.settings import Config
 
 MAX_SEED = 2**63 - 1
 MOST_REJECTED = 9
@@ -51,6 +56,14 @@ def generate(
             "--reject-copies", help="Leave out copies of training pictures; later seeds step in."
         ),
     ] = False,
+    part: Annotated[
+        Path | None,
+        typer.Option(
+            "--complete",
+            metavar="PART.png",
+            help="The upper part of every picture: what is missing below is drawn.",
+        ),
+    ] = None,
     sets: options.Sets = None,
     presets: options.Presets = None,
     as_json: options.AsJson = False,
@@ -66,6 +79,7 @@ def generate(
 
         imagegen generate --seed 42 -n 16 --grid sheet.png
         imagegen generate -m smileys --label 3d --set sample.truncation=0.7 -o out
+        imagegen generate -m digits --complete upper-half.png -n 16 --grid guesses.png
         imagegen generate -n 100 --reject-copies -o out
         imagegen generate -n 24 | ffmpeg -f image2pipe -i - out.gif
     """
@@ -117,6 +131,10 @@ def generate(
     family, weights = registry.load(found)
     if label is not None:
         label_index(family, label)
+    more = {}
+    known = None
+    if part is not None:
+        known, more["complete"] = _upper_part(part, family, config)
     if grid is not None:
         sink.check_file(grid, "--grid")
     index = copies.of(found) if reject_copies else None
@@ -130,7 +148,7 @@ def generate(
     while made < count:
         seeds = range(upcoming, upcoming + min(held, count - made))
         upcoming = seeds.stop
-        batch = list(draw(family, seeds, sampling, label))
+        batch = list(draw(family, seeds, sampling, label, known))
         if index is not None:
             arrays = from_images([drawn for _, drawn in batch], family.shape[0])
             copied = index.copies(index.nearest(arrays)[0])
@@ -144,7 +162,9 @@ def generate(
         batch = [(one, drawn) for one, drawn in batch if one not in rejected]
         made += len(batch)
         for one, drawn in batch:
-            record = metadata.record(found.name, weights, config.family, one, label, sampling)
+            record = metadata.record(
+                found.name, weights, config.family, one, label, sampling, **more
+            )
             picture = drawn
             if len(chain):
                 picture = chain(drawn)
@@ -159,7 +179,7 @@ def generate(
             if grid is not None:
                 kept.append(picture)
     if grid is not None:
-        record = metadata.record(found.name, weights, config.family, None, label, sampling)
+        record = metadata.record(found.name, weights, config.family, None, label, sampling, **more)
         record["seeds"] = [first, upcoming - 1]
         if rejected:
             record["rejected"] = rejected
@@ -168,3 +188,37 @@ def generate(
     if rejected:
         names = ", ".join(map(str, rejected[:8])) + (", ..." if rejected[8:] else "")
         say(f"{len(rejected)} copies of training pictures left out: seed {names}")
+
+
+def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images, str]:
+    """Read what `--complete` names, at the model's width; return it and the sha256 of the file.
+
+    Raises:
+        SettingsError: if this family can't complete, or there is nothing to complete.
+        UserError: if the file can't be read.
+    """
+    from imagegen.data.store import read_part
+    from imagegen.families import FAMILIES
+    from imagegen.images.reading import BadPictureError
+
+    if not family.completes:
+        able = ", ".join(name for name, kind in FAMILIES.items() if kind.completes)
+        raise SettingsError(
+            f"--complete: a model of family {config.family} can't complete pictures",
+            f"these can: {able}",
+        )
+    channels, height, width = family.shape
+    try:
+        data = path.read_bytes()
+        known = read_part(data, width, channels, config.data)
+    except OSError as error:
+        raise UserError(f"--complete: cannot read {path}: {error.strerror}") from None
+    except BadPictureError as error:
+        raise UserError(f"--complete: cannot read {path}: {error}") from None
+    if known.shape[1] >= height:
+        raise SettingsError(
+            f"--complete {path}: at the model's width it is {width}x{known.shape[1]} pixels, and "
+            f"pictures are {width}x{height}: nothing is missing",
+            "give an upper part",
+        )
+    return known, hashlib.sha256(data).hexdigest()

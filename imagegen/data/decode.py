@@ -59,6 +59,21 @@ def decode(data: bytes, size: int, fit: Literal["crop", "pad"] = "crop") -> Pict
         return replace(picture, deep=_fit_deep(values, size))
 
 
+def decode_part(data: bytes, width: int) -> npt.NDArray[np.uint8]:
+    """Decode a picture file and scale it to a width, at its own proportions.
+
+    Returns:
+        (height, width, 4), RGBA with the colours multiplied by alpha.
+
+    Raises:
+        BadPictureError: the file cannot be used; the text says why in a few words.
+    """
+    image = open_picture(data)
+    with reasons():
+        height = max(1, round(image.height * width / image.width))
+        return _resize(_premultiplied(image), (width, height), (0, 0, *image.size))
+
+
 def _premultiplied(image: Image.Image) -> Image.Image:
     """Return any picture in sRGB, as Pillow's mode RGBa: colours multiplied by alpha.
 

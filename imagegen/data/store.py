@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor
 
-from imagegen.data.decode import Picture, decode
+from imagegen.data.decode import Picture, decode, decode_part
 from imagegen.data.scan import Entry, Problem, scan
 from imagegen.errors import UserError
 from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
@@ -164,6 +164,25 @@ def load_pictures(
         fingerprint=_fingerprint(images.shape[1:], digests, labels),
         deep=deep,
     )
+
+
+def read_part(data: bytes, width: int, channels: int, settings: DataSettings) -> Images:
+    """Read the upper part of a picture as training sees pictures: uint8 (C, height, width).
+
+    Args:
+        data: the file's bytes.
+        width: what the part is scaled to.
+        channels: 1, 3 or 4.
+        settings: for their background.
+
+    Raises:
+        BadPictureError: the file cannot be used; the text says why in a few words.
+    """
+    kinds: dict[int, Channels] = {1: "grey", 3: "rgb", 4: "rgba"}
+    with pillow_warnings():
+        pixels = decode_part(data, width)
+    background = ImageColor.getrgb(settings.background)[:3]
+    return np.ascontiguousarray(_in_channels(pixels, kinds[channels], background))
 
 
 def from_images(images: Sequence[Image.Image], channels: int) -> Images:

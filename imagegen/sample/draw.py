@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from imagegen.data.store import Images, to_tensor
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.family import Family
 from imagegen.sample.noise import Noise
@@ -21,7 +22,11 @@ this one size, filled up where seeds run out, and depends on nothing but its own
 
 
 def draw(
-    family: Family, seeds: Sequence[int], options: Settings, label: str | None = None
+    family: Family,
+    seeds: Sequence[int],
+    options: Settings,
+    label: str | None = None,
+    known: Images | None = None,
 ) -> Iterator[tuple[int, Image.Image]]:
     """Draw one picture a seed, in order.
 
@@ -30,17 +35,24 @@ def draw(
         seeds: integers in [0, 2**64).
         options: an instance of the family's `Sampling`.
         label: one of the model's labels, or None to draw over all of them.
+        known: (C, h, W), the upper part of every picture, for families that complete.
 
     Raises:
         SettingsError: if the model does not know the label.
     """
+    upper = None
+    if known is not None:
+        upper = to_tensor(known[None]).to(family.device).expand(BATCH, -1, -1, -1)
     index = None if label is None else label_index(family, label)
     rest = iter(seeds)
     while chunk := list(islice(rest, BATCH)):
         noise = Noise(chunk + chunk[-1:] * (BATCH - len(chunk)))
         labels = None if index is None else torch.full((BATCH,), index, device=family.device)
         with torch.inference_mode():
-            images = family.sample(noise, labels, options)
+            if upper is None:
+                images = family.sample(noise, labels, options)
+            else:
+                images = family.complete(noise, upper, labels, options)
         yield from zip(chunk, to_pictures(images, family.depth), strict=False)
 
 

@@ -8,7 +8,8 @@ import torch
 
 from imagegen import presets
 from imagegen.families import FAMILIES
-from imagegen.family import Batch, Condition, Family
+from imagegen.families.autoencoder import Autoencoder
+from imagegen.family import Batch, Condition, Family, Shape
 from imagegen.nn.draws import Draws
 from imagegen.sample.draw import BATCH, draw, to_pictures
 from imagegen.sample.noise import Noise
@@ -16,10 +17,18 @@ from imagegen.sample.noise import Noise
 LABELS = ("ant", "bee", "cat")
 
 
+def foundation(name: str, shape: Shape) -> Autoencoder | None:
+    """Return a small autoencoder for a family whose preset has it stand on one."""
+    if presets.load_with_parents(name).get(("autoencoder",)) is None:
+        return None
+    model = Autoencoder.Model(kind="fsq", levels=(5, 3), width=8, blocks=1)
+    return Autoencoder(model, shape, Condition())
+
+
 def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] = ()) -> Family:
     torch.manual_seed(0)
-    kind = FAMILIES[name]
-    family = kind(kind.Model(), (channels, side, side), Condition(labels))
+    kind, shape = FAMILIES[name], (channels, side, side)
+    family = kind(kind.Model(), shape, Condition(labels), foundation(name, shape))
     for parameter in family.parameters():  # zeros at the start would hide much
         torch.nn.init.normal_(parameter, std=0.05)
     return family
@@ -46,7 +55,8 @@ def test_it_has_a_preset_of_its_name(name: str) -> None:
 def test_phases_hold_every_parameter_once(name: str) -> None:
     family = build(name, labels=LABELS)
     held = [id(p) for phase in family.phases for p in getattr(family, phase).parameters()]
-    assert sorted(held) == sorted(id(p) for p in family.parameters())
+    below = () if family.autoencoder is None else family.autoencoder.parameters()
+    assert sorted(held) == sorted({id(p) for p in family.parameters()} - {id(p) for p in below})
     assert set(family.drawn_by) <= {part for part, _ in family.named_children()}
 
 
@@ -67,6 +77,28 @@ def test_a_phase_trains_its_own_parameters_and_no_others(
         for key, parameter in family.named_parameters():
             reached = parameter.grad is not None and bool(parameter.grad.any())
             assert reached == key.startswith(f"{phase}."), key
+
+
+def test_the_loss_falls_on_ten_pictures(name: str) -> None:
+    kind = FAMILIES[name]
+    torch.manual_seed(0)
+    family = kind(kind.Model(width=16), (1, 16, 16), Condition(), foundation(name, (1, 16, 16)))
+    shades = torch.linspace(-1, 1, 10)[:, None, None, None]
+    images = (shades * torch.linspace(-1, 1, 16)).expand(10, 1, 16, 16)
+    for phase in family.phases:
+        if len(family.phases) > 1 and phase == "generator":
+            continue  # a contest: what one side gains the other loses
+        family.requires_grad_(False)
+        part = getattr(family, phase).requires_grad_(True)
+        optimizer = torch.optim.Adam(part.parameters(), lr=3e-3)
+        losses = []
+        for step in range(60):
+            loss, _ = family.loss(Batch(images, None, step, 0.5, 10, Draws(step, 10)), phase)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5]), phase
 
 
 def test_the_loss_draws_from_its_batch_alone(name: str) -> None:

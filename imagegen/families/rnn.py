@@ -1,0 +1,327 @@
+"""A recurrent network that draws a picture token by token, and knows how likely each one was.
+
+The picture is a grid of tokens, drawn row by row. Two stacks of minGRU layers take turns, as the
+two of a gated PixelCNN do (van den Oord et al. 2016, arXiv 1606.05328), but with recurrences in
+place of stacks of convolutions, as in a RowLSTM (van den Oord et al. 2016, arXiv 1601.06759):
+- `down` goes from row to row, over all columns at once. It sees every row above the present one.
+- `along` goes from token to token in a row. It sees what `down` says, and the tokens to the left.
+
+So nothing above or to the left is out of sight, and what is remembered does not grow with the
+number of tokens: one state a column, and one for the row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from imagegen.errors import SettingsError
+from imagegen.families.autoencoder import Autoencoder
+from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.nn.mingru import Layer, State
+from imagegen.sample.noise import Noise
+from imagegen.settings import Settings
+
+DOWN, ALONG = (3, 5), (4, 1)
+"""What the convolutions of the two stacks see: steps behind, this one included, and places beside
+each other."""
+PATCH = 2
+"""Side of the square of black and white pixels that is a token."""
+
+States = list[State | None]
+"""What each layer of a stack remembers; None at the beginning."""
+
+
+class Prior(nn.Module):
+    """Tokens in, the logits of each one given all before it out."""
+
+    def __init__(
+        self, codes: int, grid: tuple[int, int], width: int, layers: int, labels: int
+    ) -> None:
+        """Build it.
+
+        Args:
+            codes: different tokens.
+            grid: rows and columns.
+            width: features of each cell.
+            layers: of each stack.
+            labels: that it can be told; 0 for none.
+        """
+        super().__init__()
+        self.codes, self.layers, self.width = codes, layers, width
+        # The last token of each is what lies beyond the edge.
+        self.above = nn.Embedding(codes + 1, width)
+        self.left = nn.Embedding(codes + 1, width)
+        self.row = nn.Parameter(torch.randn(grid[0], 1, width) * 0.3)
+        self.column = nn.Parameter(torch.randn(grid[1], width) * 0.3)
+        self.label = nn.Embedding(labels, width) if labels else None
+        self.down = nn.ModuleList(Layer(width, *DOWN) for _ in range(layers))
+        self.along = nn.ModuleList(Layer(width, *ALONG) for _ in range(layers))
+        self.head = nn.Sequential(nn.RMSNorm(width), nn.Linear(width, codes))
+
+    def forward(self, tokens: Tensor, labels: Tensor | None, kept: Tensor | None = None) -> Tensor:
+        """Map (N, rows, columns) tokens, and (N,) labels, to (N, rows, columns, codes) logits.
+
+        Args:
+            tokens: int64 in [0, codes).
+            labels: for a model with labels.
+            kept: (N, 2 * layers, width), what dropout multiplies the changes with.
+        """
+        above = F.pad(tokens[:, :-1], (0, 0, 1, 0), value=self.codes)
+        left = F.pad(tokens[:, :, :-1], (1, 0), value=self.codes)
+        down, along = (None, None) if kept is None else kept.chunk(2, dim=1)
+        seen = self.go_down(above, slice(None), labels, [None] * self.layers, down)
+        return self.go_along(left, seen, [None] * self.layers, along)
+
+    def go_down(
+        self,
+        above: Tensor,
+        rows: slice,
+        labels: Tensor | None,
+        states: States,
+        kept: Tensor | None = None,
+    ) -> Tensor:
+        """Return what all rows above say, (N, R, columns, width), for R rows.
+
+        Args:
+            above: (N, R, columns), the tokens above each.
+            rows: which ones these are.
+            labels: (N,), for a model with labels.
+            states: before these rows; afterwards, after them.
+            kept: (N, layers, width), what dropout multiplies the changes with.
+        """
+        x = self.above(above) + self.row[rows] + self.column
+        if self.label is not None:
+            x = x + self.label(labels)[:, None, None]
+        return _through(self.down, x, states, kept)
+
+    def go_along(
+        self, left: Tensor, seen: Tensor, states: States, kept: Tensor | None = None
+    ) -> Tensor:
+        """Return the logits of C columns of R rows, (N, R, C, codes).
+
+        Args:
+            left: (N, R, C), the tokens to the left of each.
+            seen: (N, R, C, width), from `go_down`.
+            states: before these columns; afterwards, after them.
+            kept: (N, layers, width), what dropout multiplies the changes with.
+        """
+        x = (self.left(left) + seen).transpose(1, 2).contiguous()
+        logits: Tensor = self.head(_through(self.along, x, states, kept).transpose(1, 2))
+        return logits
+
+
+def _through(stack: nn.ModuleList, x: Tensor, states: States, kept: Tensor | None) -> Tensor:
+    """Take x, (N, T, S, width), through a stack of layers, and `states` on."""
+    for index, layer in enumerate(stack):
+        mask = None if kept is None else kept[:, index, None, None]
+        x, states[index] = layer(x, mask, states[index])
+    return x
+
+
+@FAMILIES.register("rnn")
+class Rnn(Family):
+    """Draws tokens one after the other; can say how likely a picture is, and go on with a part.
+
+    Its likelihood is exact. With `tokens: autoencoder` it is that of the tokens; with `tokens:
+    bits` that of the black and white pixels themselves, as published for binarised digits. Greys
+    are then taken as chances of white, and drawn anew in each step.
+    """
+
+    phases = ("prior",)
+    drawn_by = ("prior",)
+    completes: ClassVar[bool] = True
+
+    class Model(Settings):
+        """What it draws, and the size of the network."""
+
+        tokens: Literal["autoencoder", "bits"] = "autoencoder"
+        """`autoencoder`: those of an autoencoder of kind `fsq`; `bits`: squares of 2x2 pixels,
+        black or white, for grey pictures."""
+        width: Annotated[int, Field(ge=8)] = 96
+        """Features of each cell of the grid."""
+        layers: Annotated[int, Field(ge=1)] = 2
+        """Recurrent layers from row to row, and as many along each row."""
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        """Share of features left out in training, the same ones in all of a picture."""
+
+    class Sampling(Settings):
+        """How tokens are drawn."""
+
+        temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
+        """Below 1, likely tokens become likelier: safer and less varied."""
+        top_k: Annotated[int, Field(ge=1)] | None = None
+        """Draw from so many of the likeliest tokens only."""
+        top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+        """Draw from the likeliest tokens only that together have this share."""
+
+    def __init__(
+        self,
+        model: Settings,
+        shape: Shape,
+        condition: Condition,
+        autoencoder: Family | None = None,
+    ) -> None:
+        super().__init__(model, shape, condition, autoencoder)
+        assert isinstance(model, Rnn.Model)
+        self.model = model
+        if model.tokens == "bits":
+            self.factor, codes = PATCH, 2**PATCH**2
+            _check_bits(shape, autoencoder)
+        else:
+            coder = self._coder()
+            self.factor, codes = coder.factor, coder.codes
+        self.grid = (shape[1] // self.factor, shape[2] // self.factor)
+        self.prior = Prior(codes, self.grid, model.width, model.layers, len(condition.labels))
+
+    def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the cross-entropy in nats a token.
+
+        Dropout leaves out the same features everywhere in a picture (Gal and Ghahramani 2016,
+        arXiv 1512.05287).
+        """
+        model, kept = self.model, None
+        if model.dropout:
+            chances = batch.draws.uniform(0, 1, 2 * model.layers, model.width)
+            kept = ((chances >= model.dropout) / (1 - model.dropout)).to(self.device)
+        nats = self._nats(self._tokens(self._binarised(batch)), batch.labels, kept)
+        return nats.mean() / math.prod(self.grid), {}
+
+    @torch.no_grad()
+    def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
+        """Return the nats of a held-out picture, and the same in bits per dimension."""
+        nats = self.likelihood(self._binarised(held_out), held_out.labels).mean().item()
+        return {
+            "held_out": nats,
+            "bits_per_dim": nats / math.log(2) / math.prod(self.shape),
+        }
+
+    def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the negative log-likelihood of each picture, exact, in nats, (N,).
+
+        Args:
+            images: (N, C, H, W) in [-1, 1]. With `tokens: bits`, whatever is above 0 is white.
+            labels: (N,), for a model with labels: the likelihood is that given the label.
+        """
+        return self._nats(self._tokens(images), labels)
+
+    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
+        none = torch.empty(len(noise), 0, self.grid[1], dtype=torch.int64, device=self.device)
+        return self._pictures(self._draw(noise, none, labels, options))
+
+    def complete(self, noise: Noise, known: Tensor, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw what is below the upper part of a picture; that part stays as it is."""
+        rows = known.shape[2] // self.factor
+        missing = self.shape[1] - known.shape[2]
+        whole = F.pad(known, (0, 0, 0, missing), mode="replicate")
+        tokens = self._draw(noise, self._tokens(whole)[:, :rows], labels, options)
+        return torch.cat([known, self._pictures(tokens)[:, :, known.shape[2] :]], dim=2)
+
+    def _coder(self) -> Autoencoder:
+        """Return what turns pictures into tokens.
+
+        Raises:
+            SettingsError: if it is not there, or has no tokens.
+        """
+        if not isinstance(self.autoencoder, Autoencoder):
+            raise SettingsError(
+                "model.tokens: there is no autoencoder whose tokens an rnn could draw",
+                "--preset rnn trains one; name yours with --set autoencoder.name=NAME",
+            )
+        if (kind := self.autoencoder.model.kind) != "fsq":
+            raise SettingsError(
+                f"autoencoder: an rnn draws tokens, and kind {kind} has none",
+                "take one of kind fsq: imagegen train DATA --preset tokenizer",
+            )
+        return self.autoencoder
+
+    def _binarised(self, batch: Batch) -> Tensor:
+        """Return a batch's pictures; of bits, each grey drawn as black or white."""
+        if self.model.tokens == "autoencoder":
+            return batch.images
+        chances = batch.draws.uniform(-1, 1, *self.shape).to(self.device)
+        return (batch.images > chances) * 2.0 - 1
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, rows, columns) tokens."""
+        if self.model.tokens == "autoencoder":
+            with torch.no_grad():
+                coder = self._coder()
+                return coder.tokens(coder.encode(images))
+        bits = F.pixel_unshuffle((images > 0).long(), PATCH)
+        return (bits * _places(bits)).sum(1)
+
+    def _pictures(self, tokens: Tensor) -> Tensor:
+        """Map (N, rows, columns) tokens to (N, C, H, W)."""
+        if self.model.tokens == "autoencoder":
+            coder = self._coder()
+            return coder.decode(coder.latents(tokens))
+        bits = tokens[:, None] // _places(tokens) % 2
+        return F.pixel_shuffle(bits * 2.0 - 1, PATCH)
+
+    def _nats(self, tokens: Tensor, labels: Tensor | None, kept: Tensor | None = None) -> Tensor:
+        logits = self.prior(tokens, labels, kept).float()
+        return F.cross_entropy(logits.movedim(3, 1), tokens, reduction="none").sum((1, 2))
+
+    def _draw(self, noise: Noise, known: Tensor, labels: Tensor | None, options: Any) -> Tensor:
+        """Draw the tokens below the (N, K, columns) known ones; return all, (N, rows, columns)."""
+        labels = self.pick(noise, labels)
+        chances = torch.from_numpy(noise.uniform(*self.grid)).to(self.device)
+        tokens = torch.full((len(noise), *self.grid), self.prior.codes, device=self.device)
+        tokens[:, : known.shape[1]] = known
+        beyond = torch.full_like(tokens[:, :1], self.prior.codes)
+        down: States = [None] * self.model.layers
+        for row in range(self.grid[0]):
+            above = tokens[:, row - 1 : row] if row else beyond
+            seen = self.prior.go_down(above, slice(row, row + 1), labels, down)
+            if row < known.shape[1]:
+                continue
+            left = beyond[:, :, :1]
+            along: States = [None] * self.model.layers
+            for column in range(self.grid[1]):
+                logits = self.prior.go_along(left, seen[:, :, column : column + 1], along)
+                left = _pick_token(logits, chances[:, row, column, None, None], options)
+                tokens[:, row, column] = left[:, 0, 0]
+        return tokens
+
+
+def _places(like: Tensor) -> Tensor:
+    """Return what each bit of a token counts, (1, PATCH^2, 1, 1)."""
+    return 2 ** torch.arange(PATCH**2, device=like.device).view(1, -1, 1, 1)
+
+
+def _pick_token(logits: Tensor, chances: Tensor, options: Rnn.Sampling) -> Tensor:
+    """Draw tokens of (..., codes) logits by the inverse of their distribution.
+
+    Args:
+        logits: unnormalised.
+        chances: (...), in [0, 1).
+        options: temperature and what is cut off.
+    """
+    shares, order = (logits.float() / options.temperature).softmax(-1).sort(-1, descending=True)
+    total = shares.cumsum(-1)
+    shares = shares * (total - shares < options.top_p)  # the first that reach it, at least one
+    total = shares[..., : options.top_k].cumsum(-1)
+    place = (total <= chances[..., None] * total[..., -1:]).sum(-1, keepdim=True)
+    place = place.clamp_max(total.shape[-1] - 1)
+    return order.gather(-1, place).squeeze(-1)
+
+
+def _check_bits(shape: Shape, autoencoder: Family | None) -> None:
+    """Raise SettingsError unless pictures of this shape can be drawn as bits."""
+    if autoencoder is not None:
+        raise SettingsError("model.tokens: bits need no autoencoder", "leave one of the two out")
+    if shape[0] != 1:
+        raise SettingsError("model.tokens: bits are for grey pictures", "--set data.channels=grey")
+    if shape[1] % PATCH or shape[2] % PATCH:
+        raise SettingsError(
+            f"data.size: bits are drawn in squares of {PATCH}x{PATCH} pixels",
+            f"try {shape[1] // PATCH * PATCH} or {(shape[1] // PATCH + 1) * PATCH}",
+        )

@@ -1,0 +1,139 @@
+"""A model and the autoencoder that it stands on: trained, found, refused, in one command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagegen import registry
+from tests.cli.conftest import Answer, Call, call  # noqa: F401
+from tests.conftest import Run
+from tests.train.test_loop import wait_for
+
+TINY = """
+extends: tokenizer
+model: {width: 8, blocks: 1, prior_width: 8, levels: [3, 3]}
+train: {batch_size: 4, checkpoint_every: 4, sample_every: 1000, watch_every: 0}
+"""
+SETTINGS = [
+    "--preset", "rnn", "--set", "autoencoder.preset=tiny", "--set", "data.size=16",
+    "--set", "model.width=8", "--set", "model.layers=1", "--set", "train.batch_size=4",
+    "--set", "train.checkpoint_every=4", "--set", "train.watch_every=0",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def tiny(home: Path) -> None:
+    """Put a preset of a tokenizer so small that a step takes milliseconds into the home."""
+    (home / "presets").mkdir()
+    (home / "presets/tiny.yaml").write_text(TINY)
+
+
+def train(call: Call, *words: object, code: int = 0) -> Answer:  # noqa: F811
+    return call("train", "sample:smileys", *SETTINGS, *words, code=code)
+
+
+def steps(name: str) -> int:
+    return int(registry.find(name).header()["step"])
+
+
+def test_one_command_trains_both(call: Call, home: Path) -> None:  # noqa: F811
+    plan = train(call, "--name", "tall", "--steps", 10, "--dry-run")
+    assert "rnn" in plan.err
+    assert not (home / "models/tall").exists()
+    assert not (home / "models/tall-autoencoder").exists()
+    answer = train(call, "--name", "tall", "--steps", 10)
+    assert "first the autoencoder" in answer.err
+    assert (steps("tall-autoencoder"), steps("tall")) == (4, 6)
+    call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
+    again = train(call, "--name", "tall", "--steps", 10)
+    assert "tall is finished" in again.err
+    assert "tall-autoencoder is finished" in again.err
+    assert "tall is finished" in call("train", "--resume", "tall").err
+    assert "seed" in train(call, "--name", "tall", "--steps", 10, "--seed", 5, code=1).err
+    before = registry.find("tall").weights.read_bytes()
+    train(call, "--name", "tall", "--steps", 10, "--seed", 5, "--force")
+    assert registry.find("tall").weights.read_bytes() != before
+    call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
+
+
+def test_one_that_is_there_can_be_stood_on(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "one", "--steps", 10)
+    named = ["--set", "autoencoder.name=one-autoencoder", "--steps", 3]
+    train(call, "--name", "two", *named)
+    assert not (registry.models_folder() / "two-autoencoder").exists()
+    call("generate", "-m", "two", "--seed", 1, "-o", "a.png")
+    assert "two" in call("models", "rm", "one-autoencoder", "--yes", code=1).err
+    for words, expected in (
+        (["autoencoder.name=nope"], "nope"),
+        (["autoencoder.name=two"], "is no autoencoder"),
+        (["autoencoder.name=one-autoencoder", "data.size=32"], "16x16"),
+    ):
+        sets = [word for one in words for word in ("--set", one)]
+        refused = train(call, "--name", "three", *sets, "--steps", 3, code=2)
+        assert expected in refused.err
+        assert not (registry.models_folder() / "three").exists()
+
+
+def test_both_travel_together(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
+    call("models", "cp", "tall", "other")
+    call("models", "export", "tall", "-o", "tall.tar")
+    call("models", "rm", "tall", "--yes")
+    call("models", "rm", "other", "--yes")
+    call("models", "rm", "tall-autoencoder", "--yes")
+    call("models", "import", "tall.tar")
+    call("generate", "-m", "tall", "--seed", 1, "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+@pytest.mark.parametrize("stage", ["both-autoencoder", "both"])
+def test_an_interrupted_command_goes_on_in_either_stage(home: Path, run: Run, stage: str) -> None:
+    words = ["train", "sample:smileys", *SETTINGS, "--steps", 120, "--name"]
+    training = subprocess.Popen(
+        [sys.executable, "-m", "imagegen", *map(str, words), "both"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(home / f"models/{stage}/state/000000008.safetensors")
+    training.send_signal(signal.SIGINT)
+    _, err = training.communicate(timeout=120)
+    assert training.returncode == 130, err
+    assert "go on with" in err
+    done = run(*words, "both").stderr.decode()
+    assert "going on from step" in done
+    run(*words, "whole")
+    for suffix in ("", "-autoencoder"):
+        one, other = (registry.find(f"{name}{suffix}") for name in ("both", "whole"))
+        assert one.header()["step"] == other.header()["step"]
+        assert one.weights.read_bytes()[-1000:] == other.weights.read_bytes()[-1000:]
+
+
+def test_damaged_or_gone_foundations_are_named(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    below = registry.find("tall-autoencoder")
+    content = bytearray(below.weights.read_bytes())
+    content[-1] ^= 1
+    below.weights.write_bytes(content)
+    assert "tall-autoencoder" in call("generate", "-m", "tall", "-o", "a.png", code=1).err
+    shutil.rmtree(below.path)
+    gone = call("generate", "-m", "tall", "-o", "a.png", code=1).err
+    assert "is not there" in gone
+
+
+def test_two_processes_train_both(home: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    words = ["-m", "imagegen", "train", "sample:smileys", *SETTINGS, "--steps", "10"]
+    batches = ["--set", "train.batch_size=32", "--name", "shared"]
+    (home / "presets/tiny.yaml").write_text(TINY.replace("batch_size: 4", "batch_size: 32"))
+    done = subprocess.run([*launcher, *words, *batches], capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    curve = (home / "models/shared/metrics.jsonl").read_text().splitlines()
+    assert json.loads(curve[-1])["step"] == 6
