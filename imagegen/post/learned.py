@@ -27,7 +27,7 @@ def _is_autoencoder(settings: dict[str, Any]) -> None:
         raise ValueError(f"model: {found.name} is a {family}, and an autoencoder is needed")
 
 
-@operation("filter", "reconstruct:model=NAME", check=_is_autoencoder)
+@operation("filter", "reconstruct:model=sprites", check=_is_autoencoder)
 def reconstruct(color: Floats, alpha: Floats | None, *, model: str) -> Floats:
     """Send through an autoencoder and back: what it has not learnt, such as noise, is lost.
 

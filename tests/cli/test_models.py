@@ -89,7 +89,8 @@ def member(
         ([member("m/../../x")], "unexpected member"),
         ([member("m/state/000.safetensors")], "unexpected member"),
         ([member("m/config.yaml", kind=tarfile.SYMTYPE)], "unexpected member"),
-        ([member("m/config.yaml"), member("n/config.yaml")], "unexpected member"),
+        ([member(f"{m}/config.yaml") for m in "mno"], "unexpected member 'o/config.yaml'"),
+        ([member("../config.yaml")], "model.safetensors is missing"),
         ([member("m/config.yaml", b"family: gan")], "model.safetensors is missing"),
         (
             [

@@ -69,6 +69,8 @@ def test_examples_of_ops_run(call: Call, pictures: object) -> None:
     next(pictures.rglob("*.png")).rename("photo.png")  # type: ignore[attr-defined]
     from imagegen.post.operations import OPERATIONS
 
+    small = ["--set", "data.size=16", "--set", "model.width=8", "--set", "model.prior_width=8"]
+    call("train", pictures, "--preset", "autoencoder", "--steps", 1, "--name", "sprites", *small)
     for operation in OPERATIONS.values():
         words = shlex.split(operation.example)
         assert words[0] == "imagegen"
