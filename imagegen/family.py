@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +38,9 @@ class Batch:
         draws: the only source of randomness, seeded by (seed, step, phase).
         caution: how often training has shown signs of collapse. A family answers each with more
             regularisation.
+        of: the batch that it is a part of, where memory is short or several processes train; for
+            what pictures of a batch decide together.
+        rows: which of that batch's pictures these are.
     """
 
     images: Tensor
@@ -47,6 +50,13 @@ class Batch:
     dataset_size: int
     draws: Draws
     caution: int = 0
+    of: Batch | None = None
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    @property
+    def whole(self) -> Batch:
+        """The whole batch, with random numbers of its own: the same for all its parts."""
+        return self.of or self
 
 
 class Family(nn.Module):

@@ -30,7 +30,7 @@ from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
-from imagegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
+from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.unet import Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -116,7 +116,7 @@ class Autoencoder(Family):
 
     phases: tuple[str, ...] = ("codec", "prior")
     drawn_by = ("codec", "prior")
-    together = 16
+    together = GROUP
     judged_by = "held_out"
 
     class Model(Settings):
@@ -242,14 +242,12 @@ class Autoencoder(Family):
                 self.discriminator, batch.images, fakes, gamma=gamma if due else 0.0
             )
         if phase == "prior":
-            with torch.no_grad():
-                latents = self.encode(batch.images)
-            return self._prior_loss(latents, batch), {}
+            return self._prior_loss(batch), {}
         latents, divergence = self._encode(batch.images, batch)
         again = self.decode(latents)
         loss = _unlikeness(again, batch.images) + self.model.kl * divergence
         error = (again.detach() - batch.images).square().mean()
-        logs = {"psnr": _decibels(error), "kl": divergence.detach()}
+        logs = {"mse": error, "kl": divergence.detach()}
         if self.model.adversarial and batch.progress >= CONTEST:
             contest, more = generator_loss(self.discriminator, batch.images, again)
             loss, logs = loss + self.model.adversarial * contest, logs | more
@@ -291,10 +289,13 @@ class Autoencoder(Family):
             mean = mean + spread * (log_variance / 2).exp()
         return mean, divergence
 
-    def _prior_loss(self, latents: Tensor, batch: Batch) -> Tensor:
-        noise = batch.draws.normal(*latents.shape[1:]).to(latents.device)
-        group = math.gcd(len(latents), self.together)
-        noise = flow.pair(latents, noise, batch.labels, group)
+    def _prior_loss(self, batch: Batch) -> Tensor:
+        whole = batch.whole
+        with torch.no_grad():
+            latents = self.encode(whole.images)
+        noise = whole.draws.normal(*latents.shape[1:]).to(latents.device)
+        noise = flow.pair(latents, noise, whole.labels)[batch.rows]
+        latents = latents[batch.rows]
         t = flow.times(batch.draws).to(latents.device)
         return flow.matching_loss(
             lambda z, t, s: self.prior(z, t, s, batch.labels), latents, noise, t

@@ -11,7 +11,6 @@ It draws pixels, or the latents of an autoencoder that it stands on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any, Literal
@@ -31,8 +30,6 @@ from imagegen.settings import Settings
 
 UNTOLD = 0.1
 """Share of the pictures whose label is kept back, so that it learns to draw without one too."""
-JUMPING = 0.5
-"""Share of the pictures that jumps are learnt from, in the stage that learns them."""
 
 
 @FAMILIES.register("flow")
@@ -41,7 +38,6 @@ class Flow(Family):
 
     phases = ("network",)
     drawn_by = ("network",)
-    together = 16
 
     class Model(Settings):
         """The size of the network, and how it is trained."""
@@ -92,13 +88,15 @@ class Flow(Family):
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the error of the velocities; in the last stage of some and of the jumps of others.
 
-        Of each group of neighbours, the first ones learn to jump.
+        Every second picture learns to jump.
         """
-        x = self._drawn(batch.images)
+        whole = batch.whole
+        x = self._drawn(whole.images)
+        noise = whole.draws.normal(*x.shape[1:]).to(x.device)
+        noise = flow.pair(x, noise, whole.labels)[batch.rows]
+        jumps = (torch.arange(len(x), device=x.device) % 2 == 0)[batch.rows]
+        x = x[batch.rows]
         labels = self._told(batch.labels, batch.draws.uniform(0, 1))
-        noise = batch.draws.normal(*x.shape[1:]).to(x.device)
-        group = math.gcd(len(x), self.together)
-        noise = flow.pair(x, noise, batch.labels, group)
         t = flow.times(batch.draws).to(x.device)
         shares = batch.draws.uniform(0, 1, 2).to(x.device)
 
@@ -110,15 +108,14 @@ class Flow(Family):
         if stage < 0:
             loss = flow.matching_loss(network(slice(None)), x, noise, t).mean()
             return loss, {"matching": loss.detach()}
-        place = torch.arange(len(x), device=x.device) % group
-        jumps, walks = ((place < JUMPING * group) == which for which in (True, False))
+        walks = ~jumps
         matching = flow.matching_loss(network(walks), x[walks], noise[walks], t[walks])
         near = flow.nearness(stage)
         jumping = flow.jump_loss(
             network(jumps), x[jumps], noise[jumps], t[jumps], shares[jumps], near
         )
-        logs = {"matching": matching.detach().mean(), "jumping": jumping.detach().mean()}
-        return (matching.sum() + jumping.sum()) / len(x), logs
+        matching, jumping = matching.sum() / len(x), jumping.sum() / len(x)
+        return matching + jumping, {"matching": matching.detach(), "jumping": jumping.detach()}
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:

@@ -42,8 +42,8 @@ def times(draws: Draws) -> Tensor:
     return torch.where(draws.uniform(0, 1) < EVEN, draws.uniform(0, 1), usual)
 
 
-def pair(x: Tensor, noise: Tensor, labels: Tensor | None, group: int) -> Tensor:
-    """Give each picture the noise that makes the ways of its group shortest in all.
+def pair(x: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    """Give each picture of a batch the noise that makes all their ways shortest, taken together.
 
     Ways cross less, and so can be followed in fewer steps (Tong et al. 2023, arXiv 2302.00482;
     Pooladian et al. 2023, arXiv 2304.14772). With labels only within a label, or the noise would
@@ -53,20 +53,17 @@ def pair(x: Tensor, noise: Tensor, labels: Tensor | None, group: int) -> Tensor:
         x: pictures, (N, C, H, W).
         noise: of the same shape.
         labels: (N,), or None.
-        group: neighbours that exchange their noise; divides N.
 
     Returns:
         The same noise, in another order.
     """
-    kinds = [0] * len(x) if labels is None else labels.tolist()
+    kinds = np.zeros(len(x)) if labels is None else labels.cpu().numpy()
     starts, ends = _small(x), _small(noise)
     order = np.arange(len(x))
-    for start in range(0, len(x), group):
-        members = range(start, start + group)
-        for kind in {kinds[member] for member in members}:
-            rows = np.array([member for member in members if kinds[member] == kind])
-            distances = torch.cdist(starts[rows], ends[rows]).square()
-            order[rows] = rows[linear_sum_assignment(distances.numpy())[1]]
+    for kind in np.unique(kinds):
+        rows = np.flatnonzero(kinds == kind)
+        distances = torch.cdist(starts[rows], ends[rows]).square()
+        order[rows] = rows[linear_sum_assignment(distances.numpy())[1]]
     return noise[torch.from_numpy(order).to(noise.device)]
 
 

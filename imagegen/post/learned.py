@@ -13,6 +13,7 @@ from imagegen.post.operations import operation
 
 if TYPE_CHECKING:
     from imagegen.families.autoencoder import Autoencoder
+    from imagegen.registry import Model
 
 
 def _is_autoencoder(settings: dict[str, Any]) -> None:
@@ -39,7 +40,9 @@ def reconstruct(color: Floats, alpha: Floats | None, *, model: str) -> Floats:
     """
     import torch
 
-    network = _loaded(model)
+    from imagegen import registry
+
+    network = _loaded(registry.find(model))
     channels = network.shape[0]
     opaque = np.ones_like(color[..., :1]) if alpha is None else alpha
     if channels == 4:  # it knows colours as multiplied by alpha
@@ -69,10 +72,10 @@ def reconstruct(color: Floats, alpha: Floats | None, *, model: str) -> Floats:
 
 
 @lru_cache(maxsize=2)
-def _loaded(name: str) -> Autoencoder:
+def _loaded(found: Model) -> Autoencoder:
     from imagegen import registry
     from imagegen.families.autoencoder import Autoencoder
 
-    family, _ = registry.load(registry.find(name))
+    family, _ = registry.load(found)
     assert isinstance(family, Autoencoder)
     return family

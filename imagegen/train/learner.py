@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -206,15 +207,23 @@ class Learner:
         phase: str,
         rows: slice,
     ) -> Batch:
-        device = self.family.device
-        return Batch(
-            to_tensor(arrays[rows]).to(device),
-            None if labels is None else torch.from_numpy(labels[rows]).to(device),
+        device, seed = self.family.device, self._config.train.seed
+        whole = Batch(
+            to_tensor(arrays).to(device),
+            None if labels is None else torch.from_numpy(labels).to(device),
             order.step,
             order.progress,
             len(self._pictures),
-            Draws(_hash(self._config.train.seed, order.step, phase), len(arrays), rows),
+            Draws(_hash(seed, order.step, f"{phase}, whole"), len(arrays)),
             order.caution,
+        )
+        return replace(
+            whole,
+            images=whole.images[rows],
+            labels=None if whole.labels is None else whole.labels[rows],
+            draws=Draws(_hash(seed, order.step, phase), len(arrays), rows),
+            of=whole,
+            rows=rows,
         )
 
     @torch.no_grad()

@@ -8,21 +8,13 @@ import torch
 
 from imagegen import presets
 from imagegen.families import FAMILIES
-from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import Batch, Condition, Family, Shape
+from imagegen.family import Batch, Condition, Family
 from imagegen.nn.draws import Draws
 from imagegen.sample.draw import BATCH, draw, to_pictures
 from imagegen.sample.noise import Noise
+from tests.standing import foundation
 
 LABELS = ("ant", "bee", "cat")
-
-
-def foundation(name: str, shape: Shape) -> Autoencoder | None:
-    """Return a small autoencoder for a family whose preset has it stand on one."""
-    if presets.load_with_parents(name).get(("autoencoder",)) is None:
-        return None
-    model = Autoencoder.Model(kind="fsq", levels=(5, 3), width=8, blocks=1)
-    return Autoencoder(model, shape, Condition())
 
 
 def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] = ()) -> Family:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
+
+from imagegen import presets, registry
+from imagegen.families.autoencoder import Autoencoder
+from imagegen.family import Condition
 
 MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tiny", "clear"]
 
@@ -22,6 +28,26 @@ def picture(kind: str) -> Image.Image:
     values = random.integers(0, 256, (12, 15, channels), dtype=np.uint8)
     image = Image.fromarray(values.squeeze(2) if channels == 1 else values)
     return image.quantize(8) if kind == "P" else image
+
+
+@pytest.fixture(scope="session")
+def _autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small autoencoder that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("sprites")
+    small = {"width": 8, "blocks": 1, "prior_width": 8}
+    sets = [f"model.{key}={value}" for key, value in small.items()]
+    config = presets.check(presets.resolve(["autoencoder"], sets))
+    family = Autoencoder(Autoencoder.Model(**small), (3, 16, 16), Condition())
+    registry.save_weights(folder / registry.WEIGHTS, family, config, 1)
+    (folder / "config.yaml").write_text(presets.dump(config))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def sprites(home: Path, _autoencoder: Path) -> None:
+    """Give each test a model of that name, for operations that need one."""
+    (home / "models").mkdir()
+    (home / "models" / "sprites").symlink_to(_autoencoder)
 
 
 @pytest.fixture(params=MODES)

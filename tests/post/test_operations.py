@@ -18,6 +18,8 @@ BLENDED = [name for name in NAMES if OPERATIONS[name].kind != "segment"]
 
 
 def step(name: str, **settings: object) -> dict[str, dict[str, object]]:
+    if any(setting.name == "model" for setting in OPERATIONS[name].settings):
+        settings = {"model": "sprites", **settings}
     return {name: settings}
 
 

@@ -11,6 +11,7 @@ from imagegen.families import FAMILIES
 from imagegen.settings import Config, DataSettings, TrainSettings
 from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order, World
+from tests.standing import foundation
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def make(request: pytest.FixtureRequest, smileys):
         config = Config(family=request.param, train=TrainSettings(batch_size=batch_size, **train))
         kind = FAMILIES[request.param]
         small = {"width": 8} if "width" in kind.Model.model_fields else {}
-        return Learner(build(kind, kind.Model(**small), config, smileys), smileys, config)
+        below = foundation(request.param, smileys.shape)
+        family = build(kind, kind.Model(**small), config, smileys, below)
+        return Learner(family, smileys, config)
 
     return learner
 
