@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 from imagegen import presets
 from imagegen.data.store import Pictures
 from imagegen.device import pick_device
+from imagegen.errors import SettingsError
 from imagegen.families import FAMILIES
+from imagegen.family import Family
 from imagegen.settings import Config, seconds
 from imagegen.train import foundation
 from imagegen.train.learner import Learner, build
@@ -104,7 +107,7 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
         why = "small steps learn most in little time" if batch == 16 else "a GPU has room for more"
         choices.append(Choice(CHOSEN[2], batch, f"{why} ({device.type})"))
         layer.put(CHOSEN[2], batch, "chosen")
-    sizes = [fixed[CHOSEN[0]]] if CHOSEN[0] in fixed else sorted(_sizes(side))
+    sizes = [fixed[CHOSEN[0]]] if CHOSEN[0] in fixed else _possible(layer, side)
     has_width = "width" in FAMILIES[config.family].Model.model_fields
     widths = [fixed[CHOSEN[1]]] if CHOSEN[1] in fixed else list(WIDTHS) if has_width else [None]
     size, width, too_large = sizes[0], widths[0], ""
@@ -141,6 +144,19 @@ def _why_family(family: str) -> str:
     return f"as the preset says; there are also {', '.join(others)}" if others else "the only one"
 
 
+def _possible(layer: presets.Layer, side: int) -> list[int]:
+    """Return the sizes to try that the family can make, in order; if there is none, the first."""
+    sizes = sorted(_sizes(side))
+    fit = []
+    for size in sizes:
+        trial = presets.Layer().over(layer)
+        trial.put(CHOSEN[0], size, "chosen")
+        with suppress(SettingsError):
+            _built(trial)
+            fit.append(size)
+    return fit or sizes[:1]
+
+
 def _sizes(side: int) -> Iterator[int]:
     """Yield the sizes to try: the pictures' own, and those that all larger ones can have."""
     own = max(16, side // 4 * 4)
@@ -160,11 +176,7 @@ def estimate(layer: presets.Layer) -> Estimate:
     """
     config = presets.check(layer)
     settings = config.train
-    kind = FAMILIES[config.family]
-    noise = _noise(config)
-    autoencoder = foundation.build(config.autoencoder, noise.shape)
-    network = presets.check_section(kind.Model, "model", layer)
-    family = build(kind, network, config, noise, autoencoder)
+    family, noise = _built(layer)
     learner = Learner(family, noise, config)
     learner.step(Order(0))  # pays for warming up
     start = time.perf_counter()
@@ -175,6 +187,16 @@ def estimate(layer: presets.Layer) -> Estimate:
     steps = settings.steps if budget is None else _OVERHEAD * budget / pace
     needed = NEEDED * (config.data.size / 32) ** 2
     return Estimate(pace, (steps or 0) * settings.batch_size, needed, _peak_memory(), budget)
+
+
+def _built(layer: presets.Layer) -> tuple[Family, Pictures]:
+    """Return a new family of these settings, and noise to train it on."""
+    config = presets.check(layer)
+    kind = FAMILIES[config.family]
+    noise = _noise(config)
+    autoencoder = foundation.build(config.autoencoder, noise.shape)
+    network = presets.check_section(kind.Model, "model", layer)
+    return build(kind, network, config, noise, autoencoder), noise
 
 
 def _trial(layer: presets.Layer, size: int, width: int | None) -> Estimate:

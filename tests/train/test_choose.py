@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from imagegen import presets
 from imagegen.presets import Layer
 from imagegen.train import choose
 
@@ -77,3 +78,11 @@ def test_real_steps_are_timed() -> None:
     assert promise.memory > 10**8
     layer.put(("train", "steps"), 50, "")
     assert choose.estimate(layer).pictures == 200
+
+
+def test_sizes_that_a_family_cannot_make_are_passed_over() -> None:
+    layer = presets.resolve(["autoencoder"], ["train.steps=1", "model.width=8"])
+    sizes = choose._possible(layer, 52)  # its latent grid wants multiples of 8 there
+    assert 52 not in sizes
+    assert 48 in sizes
+    assert 52 in choose._possible(presets.resolve(["gan"], ["model.width=8"]), 52)
