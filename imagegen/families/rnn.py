@@ -136,6 +136,7 @@ class Rnn(Family):
 
     phases = ("prior",)
     drawn_by = ("prior",)
+    judged_by = "held_out"
     completes: ClassVar[bool] = True
 
     class Model(Settings):
