@@ -2,9 +2,9 @@
 
 It is trained in two stages by one loss after the other. First flow matching proper, with the
 pictures of a batch paired with the noise nearest to them (see `imagegen.nn.flow`). Towards the end,
-the same network also learns to jump: from any time to any earlier one in one look, after SoFlow
-(Luo et al. 2025, arXiv 2512.15657), which needs no derivative along the way. So one, two or four
-looks give a picture that otherwise takes twenty.
+the same network also learns to jump: an eighth, a quarter, half of the way or all of it in one
+look, as shortcut models do (Frans et al. 2024, arXiv 2410.12557). So a few looks give a picture
+that otherwise takes twenty.
 
 It draws pixels, or the latents of an autoencoder that it stands on.
 """
@@ -104,16 +104,12 @@ class Flow(Family):
             told = None if labels is None else labels[rows]
             return lambda z, t, s: self.network(z, t, s, told)
 
-        stage = (batch.progress - (1 - self.model.jumps)) / max(self.model.jumps, 1e-9)
-        if stage < 0:
+        if batch.progress < 1 - self.model.jumps:
             loss = flow.matching_loss(network(slice(None)), x, noise, t).mean()
             return loss, {"matching": loss.detach()}
         walks = ~jumps
         matching = flow.matching_loss(network(walks), x[walks], noise[walks], t[walks])
-        near = flow.nearness(stage)
-        jumping = flow.jump_loss(
-            network(jumps), x[jumps], noise[jumps], t[jumps], shares[jumps], near
-        )
+        jumping = flow.jump_loss(network(jumps), x[jumps], noise[jumps], shares[jumps])
         matching, jumping = matching.sum() / len(x), jumping.sum() / len(x)
         return matching + jumping, {"matching": matching.detach(), "jumping": jumping.detach()}
 

@@ -28,10 +28,8 @@ LEAST = 0.05
 """Times below count as this where velocities are computed: they would explode at 0."""
 CENTRE, SPREAD, EVEN = -0.4, 1.2, 0.1
 """Times are drawn logit-normal (Esser et al. 2024, arXiv 2403.03206), this share of them evenly."""
-NEAREST = 0.02
-"""Of the way of a jump, how far its teacher stands from it at the end of training."""
-TO_THE_END = 0.5
-"""Share of the jumps that go all the way to the picture."""
+JUMPS = (1, 2, 4, 8)
+"""Even jumps from noise to the picture that are learnt, each half as long as those before."""
 SIDE = 8
 """Pictures are averaged down to about so many cells a side before they are paired with noise."""
 
@@ -75,13 +73,13 @@ def _small(x: Tensor) -> Tensor:
 
 def mix(x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """Return the pictures (N, C, H, W) at times (N,) on their ways."""
-    t = t.view(-1, 1, 1, 1)
+    t = _wide(t)
     return (1 - t) * x + t * noise
 
 
 def velocity(guess: Tensor, z: Tensor, t: Tensor) -> Tensor:
     """Return the velocity at z that leads away from a guessed picture."""
-    return (z - guess) / t.clamp_min(LEAST).view(-1, 1, 1, 1)
+    return (z - guess) / _wide(t.clamp_min(LEAST))
 
 
 def matching_loss(network: Network, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -115,47 +113,42 @@ def _at(network: Network, z: Tensor, time: float) -> Tensor:
     return velocity(network(z, t, t), z, t)
 
 
-def nearness(stage: float) -> float:
-    """Return how far a jump's teacher stands from where it starts, as a share of the way.
+def jump_loss(network: Network, x: Tensor, noise: Tensor, shares: Tensor) -> Tensor:
+    """Return the error of jumps, one a picture, (N,).
 
-    At 1 jumping is flow matching; towards the end the teacher comes close, which is exact
-    (SoFlow, section 3.3). Short trainings end earlier on that way.
-    """
-    return float(NEAREST ** min(max(stage, 0.0), 1.0))
-
-
-def jump_loss(
-    network: Network, x: Tensor, noise: Tensor, t: Tensor, shares: Tensor, near: float
-) -> Tensor:
-    """Return the error of jumps from t to earlier times, one a picture, (N,).
-
-    A jump from z at t has to end where one from a little nearer ends, on the same straight way
-    (SoFlow, eq. 12): the network is its own teacher there.
+    A jump has to end where two of half its length do, and the shortest ones where two small steps
+    along the velocities do: the network is its own teacher (Frans et al. 2024, arXiv 2410.12557).
 
     Args:
         network: guesses the picture from z, t and the time to go to.
         x: pictures, (N, C, H, W).
         noise: of the same shape.
-        t: times to start from, (N,).
-        shares: two numbers in [0, 1) a picture, (N, 2): where to go to, and whether to the end.
-        near: see `nearness`.
+        shares: two numbers in [0, 1) a picture, (N, 2): how far it jumps, and from where.
     """
-    s = t * torch.where(shares[:, 1] < TO_THE_END, torch.zeros_like(t), shares[:, 0])
-    between = s + (t - s) * (1 - near)
+    halvings = (shares[:, 0] * len(JUMPS)).floor()
+    length = 0.5**halvings
+    t = 1 - length * (shares[:, 1] / length).floor()
     z = mix(x, noise, t)
     with torch.no_grad():
-        closer = mix(x, noise, between)
-        goal = leap(network, closer, between, s)
+        middle = t - length / 2
+        shortest = halvings == len(JUMPS) - 1
+        goal = leap(network, z, t, middle, torch.where(shortest, t, middle))
+        goal = leap(network, goal, middle, t - length, torch.where(shortest, middle, t - length))
     # Both ends on the scale of velocities, as in matching.
-    way = (t - s).clamp_min(LEAST).view(-1, 1, 1, 1)
-    error = ((leap(network, z, t, s) - goal) / way).square().mean((1, 2, 3))
-    weight = 1 / (error.detach() + 1e-3).sqrt()
-    return error * weight
+    return ((leap(network, z, t, t - length) - goal) / _wide(length)).square().mean((1, 2, 3))
 
 
-def leap(network: Network, z: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """Return where a jump from z at times t (N,) ends, at times s (N,)."""
-    return z - (t - s).view(-1, 1, 1, 1) * velocity(network(z, t, s), z, t)
+def leap(network: Network, z: Tensor, t: Tensor, s: Tensor, told: Tensor | None = None) -> Tensor:
+    """Return where a jump from z at times t (N,) ends, at times s (N,).
+
+    `told` are the times that the network is told to go to: s, or t for the velocity at z.
+    """
+    guess = network(z, t, s if told is None else told)
+    return z - _wide(t - s) * velocity(guess, z, t)
+
+
+def _wide(times: Tensor) -> Tensor:
+    return times.view(-1, 1, 1, 1)
 
 
 def jump(network: Network, noise: Tensor, steps: int) -> Tensor:

@@ -92,18 +92,24 @@ def test_noise_stays_within_a_label() -> None:
 
 def test_jumps_end_where_all_is_known() -> None:
     x, noise = POINT.expand(6, -1, -1, -1), torch.randn(6, 3, 4, 4)
-    t, shares = torch.rand(6) * 0.9 + 0.1, torch.rand(6, 2)
-    for near in (1.0, 0.3, 0.02):
-        assert flow.jump_loss(knows, x, noise, t, shares, near).max() < 1e-4
+    assert flow.jump_loss(knows, x, noise, torch.rand(6, 2)).max() < 1e-4
     for steps in (1, 2, 4):
         drawn = flow.jump(knows, noise, steps)
         assert torch.allclose(drawn, x, atol=1e-5)
 
 
-def test_the_teacher_of_a_jump_comes_nearer() -> None:
-    assert flow.nearness(0.0) == 1.0
-    assert flow.nearness(1.0) == flow.NEAREST
-    assert flow.nearness(0.2) > flow.nearness(0.6)
+def test_jumps_are_even_parts_of_the_way() -> None:
+    seen: list[tuple[float, float]] = []
+
+    def network(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            seen.extend(zip(t.tolist(), s.tolist(), strict=True))
+        return z
+
+    x = torch.zeros(400, 1, 2, 2)
+    flow.jump_loss(network, x, x, torch.rand(400, 2))
+    ways = {(1 - k / n, 1 - (k + 1) / n) for n in flow.JUMPS for k in range(n)}
+    assert set(seen) == ways
 
 
 def model(labels: tuple[str, ...] = (), **changes: object) -> Flow:
