@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -360,13 +360,15 @@ def _validated(model: type[S], values: Any, above: Keys, layer: Layer) -> S:
             message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
             problem = f"{message}, got {json.dumps(first['input'])}"
         more = f" (and {len(others)} more)" if others else ""
-        hint = f"imagegen presets show {DEFAULT_PRESET} lists every key"
+        family = layer.get(("family",)) if above else None  # whose own section it is
+        hint = f"imagegen presets show {family or DEFAULT_PRESET} lists every key"
         raise SettingsError(f"{origin}: {path}: {problem}{more}", hint) from None
 
 
 def _known_keys(model: type[BaseModel], keys: Keys) -> list[str]:
     for key in keys:
         inner = model.model_fields[key].annotation
+        inner = next((part for part in get_args(inner) if part is not type(None)), inner)
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner

@@ -93,6 +93,7 @@ def test_printed_config_reads_back_as_the_same(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("train:\n  lrr: 1", "{path}:2: train.lrr: unknown key; did you mean 'lr'?"),
+        ("autoencoder:\n  nme: x", "{path}:2: autoencoder.nme: unknown key; did you mean 'name'?"),
         ("lr: 1", "{path}:1: lr: unknown key; did you mean 'train.lr'?"),
         ("train:\n  lr: fast", '{path}:2: train.lr: should be a valid number, got "fast"'),
         ("train: {steps: true}", "{path}:1: train.steps: should be a valid integer, got true"),

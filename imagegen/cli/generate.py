@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imagegen.family import Family
     from imagegen.settings import Config
 
+_PART = "give a picture file that holds the upper part, such as a PNG"
 MAX_SEED = 2**63 - 1
 MOST_REJECTED = 9
 """Copies left out for each picture wanted before there is no point in going on."""
@@ -212,13 +213,13 @@ def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images, str
         data = path.read_bytes()
         known = read_part(data, width, channels, config.data)
     except OSError as error:
-        raise UserError(f"--complete: cannot read {path}: {error.strerror}") from None
+        raise UserError(f"--complete: cannot read {path}: {error.strerror}", _PART) from None
     except BadPictureError as error:
-        raise UserError(f"--complete: cannot read {path}: {error}") from None
+        raise UserError(f"--complete: cannot read {path}: {error}", _PART) from None
     if known.shape[1] >= height:
         raise SettingsError(
             f"--complete {path}: at the model's width it is {width}x{known.shape[1]} pixels, and "
             f"pictures are {width}x{height}: nothing is missing",
-            "give an upper part",
+            _PART,
         )
     return known, hashlib.sha256(data).hexdigest()

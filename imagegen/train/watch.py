@@ -209,12 +209,12 @@ def best(looks: Sequence[Look], by: str = KID) -> Look | None:
     if candidate is None:
         return None
     last = looks[-1]
+    if (last.copies_low or 0) > SUSPICIOUS >= (candidate.copies_low or 0):
+        return candidate
     if by != KID:
         ours, theirs = candidate.score(by), last.score(by)
         lower = ours is not None and theirs is not None and ours < theirs - abs(theirs) / 100
         return candidate if lower else last
-    if (last.copies_low or 0) > SUSPICIOUS >= (candidate.copies_low or 0):
-        return candidate
     if candidate.kid_high is None or last.kid_low is None:
         return last
     return candidate if candidate.kid_high < last.kid_low else last

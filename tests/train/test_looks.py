@@ -47,6 +47,20 @@ def test_what_copies_is_not_the_best_if_something_else_is_there() -> None:
     assert best.step == 2
 
 
+def test_another_number_can_judge() -> None:
+    def held(step: int, loss: float, copies: float = 0.0) -> Look:
+        return Look(step, 1 / step, None, None, 0.5, copies, copies, 1.0, {"held_out": loss})
+
+    for losses, step in [((3.0, 2.0, 1.0), 3), ((3.0, 1.0, 2.0), 2), ((3.0, 1.0, 1.001), 3)]:
+        judged = [held(number, loss) for number, loss in enumerate(losses, start=1)]
+        best = watch.best(judged, "held_out")
+        assert best is not None
+        assert best.step == step
+    best = watch.best([held(1, 2.0), held(2, 1.0, copies=0.8)], "held_out")
+    assert best is not None
+    assert best.step == 1
+
+
 def test_without_numbers_the_last_is_the_best() -> None:
     best = watch.best([look(1, None), look(2, None)])
     assert best is not None
