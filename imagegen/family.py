@@ -88,6 +88,9 @@ class Family(nn.Module):
     class Sampling(Settings):
         """The preset's `sample:` section."""
 
+    model: Any
+    """An instance of the family's own `Model`."""
+
     def __init__(
         self,
         model: Settings,
@@ -95,7 +98,7 @@ class Family(nn.Module):
         condition: Condition,
         autoencoder: Family | None = None,
     ) -> None:
-        """Build the networks for pictures of `shape`.
+        """Take what a model is made for, and build its networks.
 
         Args:
             model: an instance of `Model`.
@@ -108,11 +111,22 @@ class Family(nn.Module):
                 autoencoder and has none.
         """
         super().__init__()
+        assert isinstance(model, self.Model)
+        self.model = model
         self.shape = shape
         self.condition = condition
         self.depth = 8
         """Bits of a channel of the pictures that it draws: 8, or 16 for grey ones."""
         self.autoencoder = autoencoder
+        self.build()
+
+    def build(self) -> None:
+        """Build the networks that `self.model` describes.
+
+        Raises:
+            SettingsError: as `__init__`.
+        """
+        raise NotImplementedError
 
     def due(self, progress: float) -> tuple[str, ...]:
         """Return the phases that are trained when `progress` of the training is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def features(
 
     from imagegen import durable, presets, registry
     from imagegen.cli import console, sink
-    from imagegen.data.store import load_pictures
+    from imagegen.data.store import as_drawn, load_pictures
     from imagegen.device import pick_device
     from imagegen.evaluate import atlas
     from imagegen.families.autoencoder import Autoencoder
@@ -63,14 +64,9 @@ def features(
     source = data or str(registry.data(found).get("source") or "")
     if not source:
         raise SettingsError(f"model {found.name} does not know its pictures", "name them: DATA")
-    channels = {1: "grey", 3: "rgb", 4: "rgba"}[family.shape[0]]
-    if family.depth == 16:
-        channels = "grey16"
-    settings = presets.check(found.settings()).data.model_copy(update={"channels": channels})
+    settings = as_drawn(presets.check(found.settings()).data, family.shape[0], family.depth)
     with console.progress(as_json) as report:
-        pictures = load_pictures(
-            source, settings, lambda done, total: report("reading pictures", done, total)
-        )
+        pictures = load_pictures(source, settings, partial(report, "reading pictures"))
     encoder = encoder.to(pick_device("auto"))
     latents = encoder.describe(pictures.trained_on)
     arrays = {"latents": latents, "names": np.array(pictures.names)}

@@ -19,6 +19,7 @@ from imagegen.errors import ExitCode, SettingsError, UserError
 
 if TYPE_CHECKING:
     from imagegen import registry
+    from imagegen.data.store import Pictures
     from imagegen.family import Family
     from imagegen.presets import Layer
     from imagegen.settings import Config, Settings
@@ -177,6 +178,8 @@ class _Plan:
     started: float
     stands_under: str = ""
     """The model that it is trained for, by the same command."""
+    pictures: Pictures | None = None
+    """What was read for that one."""
 
 
 def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
@@ -213,9 +216,10 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     if layer.get(("train", "steps")) is None:
         promise = _choose(plan.data, layer, talk)
     config, kind, network, sampling = _checked(layer)
-    with console.progress(talk.as_json) as report:
-        pictures = load_pictures(plan.data, config.data, partial(report, "reading pictures"))
-    talk.describe(plan.name, plan.data, pictures)
+    if (pictures := plan.pictures) is None:
+        with console.progress(talk.as_json) as report:
+            pictures = load_pictures(plan.data, config.data, partial(report, "reading pictures"))
+        talk.describe(plan.name, plan.data, pictures)
     autoencoder = foundation.build(config.autoencoder, pictures.shape)
     family = build(kind, network, config, pictures, autoencoder)
     if promise is not None:
@@ -235,8 +239,9 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     if below is not None:
         first = foundation.name_for(plan.name)
         talk.say(f"first the autoencoder that it stands on, {first}; then {plan.name}")
-        below.put(("data", "size"), config.data.size, "that of the model")
-        _lead(replace(plan, name=first, parent=None, stands_under=plan.name), below, talk, world)
+        below.put(("data",), config.data.model_dump(), "that of the model")
+        stage = replace(plan, name=first, parent=None, stands_under=plan.name, pictures=pictures)
+        _lead(stage, below, talk, world)
         foundation.pin(layer)
         config, kind, network, sampling = _checked(layer)
         if begun:

@@ -185,6 +185,12 @@ def read_part(data: bytes, width: int, channels: int, settings: DataSettings) ->
     return np.ascontiguousarray(_in_channels(pixels, kinds[channels], background))
 
 
+def as_drawn(settings: DataSettings, channels: int, depth: int = 8) -> DataSettings:
+    """Return the settings that load pictures with the channels, and their bits, of a model's."""
+    kind = {1: "grey", 3: "rgb", 4: "rgba"}[channels] if depth == 8 else "grey16"
+    return DataSettings.model_validate({**settings.model_dump(), "channels": kind})
+
+
 def from_images(images: Sequence[Image.Image], channels: int) -> Images:
     """Turn pictures of one size into arrays as training sees them: uint8 (N, C, H, W).
 

@@ -15,6 +15,7 @@ from imagegen.data import likeness
 from imagegen.data.store import (
     Indices,
     Pictures,
+    as_drawn,
     in_channels,
     load_pictures,
     to_tensor,
@@ -177,10 +178,10 @@ def _real(
     report: Report,
 ) -> Pictures:
     """Load real pictures in the shape that a model draws."""
-    channels = {1: "grey", 3: "rgb", 4: "rgba"}[shape[0]]
-    fitting = DataSettings.model_validate({**settings.model_dump(), "channels": channels})
     try:
-        return load_pictures(source, fitting, partial(report, "reading pictures"))
+        return load_pictures(
+            source, as_drawn(settings, shape[0]), partial(report, "reading pictures")
+        )
     except UserError as error:
         raise UserError(
             f"the real pictures can't be read: {error.message}",

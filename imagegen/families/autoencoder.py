@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
-from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
@@ -156,16 +156,11 @@ class Autoencoder(Family):
         solver: flow.Solver = "midpoint"
         """`midpoint` and `heun` look at the network twice a step, `euler` once."""
 
-    def __init__(
-        self,
-        model: Settings,
-        shape: Shape,
-        condition: Condition,
-        autoencoder: Family | None = None,
-    ) -> None:
-        super().__init__(model, shape, condition)
-        assert isinstance(model, Autoencoder.Model)
-        self.model = model
+    model: Model
+
+    def build(self) -> None:
+        """Build the networks; see `Family.build`."""
+        model, shape = self.model, self.shape
         self.factor = _factor(shape)
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
@@ -177,7 +172,7 @@ class Autoencoder(Family):
             self.phases = ("discriminator", *self.phases)
             self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred
             self.discriminator = Discriminator(model.width, shape)
-        grid, labels = (height, width), len(condition.labels)
+        grid, labels = (height, width), len(self.condition.labels)
         edge: Edge = "replicate" if model.tile else "zeros"
         self.prior = Unet(self.numbers, grid, 1, model.prior_width, 1, labels, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -290,12 +285,9 @@ class Autoencoder(Family):
         return mean, divergence
 
     def _prior_loss(self, batch: Batch) -> Tensor:
-        whole = batch.whole
         with torch.no_grad():
-            latents = self.encode(whole.images)
-        noise = whole.draws.normal(*latents.shape[1:]).to(latents.device)
-        noise = flow.pair(latents, noise, whole.labels)[batch.rows]
-        latents = latents[batch.rows]
+            every = self.encode(batch.whole.images)
+        latents, noise = flow.ends(every, batch)
         t = flow.times(batch.draws).to(latents.device)
         return flow.matching_loss(
             lambda z, t, s: self.prior(z, t, s, batch.labels), latents, noise, t

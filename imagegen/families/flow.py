@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
 from imagegen.nn.unet import Unet
@@ -56,30 +56,25 @@ class Flow(Family):
 
         steps: Annotated[int, Field(ge=1, le=1000)] = 10
         """Steps from noise to a picture."""
-        solver: Literal["jump", "euler", "midpoint", "heun"] = "heun"
+        solver: flow.SolverOrJump = "heun"
         """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a
         step, the others once."""
         guidance: Annotated[float, Field(ge=0)] = 1.0
         """How much more a label counts than it did in training: above 1, pictures are more typical
         of it and less varied, and take twice the time."""
 
-    def __init__(
-        self,
-        model: Settings,
-        shape: Shape,
-        condition: Condition,
-        autoencoder: Family | None = None,
-    ) -> None:
-        super().__init__(model, shape, condition, autoencoder)
-        assert isinstance(model, Flow.Model)
-        self.model = model
+    model: Model
+
+    def build(self) -> None:
+        """Build the networks; see `Family.build`."""
+        model, shape = self.model, self.shape
         edge: Edge = "replicate" if model.tile else "zeros"
-        if isinstance(autoencoder, Autoencoder):
-            self.drawn_shape, patch = autoencoder.latent_shape, 1
+        if isinstance(self.autoencoder, Autoencoder):
+            self.drawn_shape, patch = self.autoencoder.latent_shape, 1
         else:
             self.drawn_shape, patch = shape, _patch(shape)
         channels, height, width = self.drawn_shape
-        labels = len(condition.labels)
+        labels = len(self.condition.labels)
         self.network = Unet(
             channels, (height, width), patch, model.width, model.depth, labels, edge
         )
@@ -90,12 +85,9 @@ class Flow(Family):
 
         Every second picture learns to jump.
         """
-        whole = batch.whole
-        x = self._drawn(whole.images)
-        noise = whole.draws.normal(*x.shape[1:]).to(x.device)
-        noise = flow.pair(x, noise, whole.labels)[batch.rows]
-        jumps = (torch.arange(len(x), device=x.device) % 2 == 0)[batch.rows]
-        x = x[batch.rows]
+        every = self._drawn(batch.whole.images)
+        jumps = (torch.arange(len(every), device=every.device) % 2 == 0)[batch.rows]
+        x, noise = flow.ends(every, batch)
         labels = self._told(batch.labels, batch.draws.uniform(0, 1))
         t = flow.times(batch.draws).to(x.device)
         shares = batch.draws.uniform(0, 1, 2).to(x.device)
@@ -138,10 +130,7 @@ class Flow(Family):
             return guided
 
         with around(self) if self.model.tile else nullcontext():
-            if options.solver == "jump":
-                drawn = flow.jump(network, start, options.steps)
-            else:
-                drawn = flow.solve(network, start, options.steps, options.solver)
+            drawn = flow.solve(network, start, options.steps, options.solver)
             if isinstance(self.autoencoder, Autoencoder):
                 drawn = self.autoencoder.decode(drawn)
         return drawn

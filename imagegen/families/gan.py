@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
-from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn.augment import Change, augment, changes_for, roll
 from imagegen.nn.blocks import Edge, Residual, conv3, enlarge, leaky, pyramid, width_at
 from imagegen.nn.discriminator import (
@@ -109,18 +109,13 @@ class Gan(Family):
         truncation: Annotated[float, Field(gt=0, le=1)] = 1.0
         """Scales the random numbers: below 1, pictures are safer and less varied."""
 
-    def __init__(
-        self,
-        model: Settings,
-        shape: Shape,
-        condition: Condition,
-        autoencoder: Family | None = None,
-    ) -> None:
-        super().__init__(model, shape, condition)
-        assert isinstance(model, Gan.Model)
+    model: Model
+
+    def build(self) -> None:
+        """Build the networks; see `Family.build`."""
+        model, shape = self.model, self.shape
         _check(shape)
-        self.model = model
-        labels = len(condition.labels)
+        labels = len(self.condition.labels)
         self.discriminator = Discriminator(model.width, shape, labels)
         edge: Edge = "circular" if model.tile else "replicate"
         self.generator = Generator(model.z, model.width, shape, labels, edge)

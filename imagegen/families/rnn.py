@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn.mingru import Layer, State
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -162,24 +162,19 @@ class Rnn(Family):
         top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
         """Draw from the likeliest tokens only that together have this share."""
 
-    def __init__(
-        self,
-        model: Settings,
-        shape: Shape,
-        condition: Condition,
-        autoencoder: Family | None = None,
-    ) -> None:
-        super().__init__(model, shape, condition, autoencoder)
-        assert isinstance(model, Rnn.Model)
-        self.model = model
+    model: Model
+
+    def build(self) -> None:
+        """Build the networks; see `Family.build`."""
+        model, shape = self.model, self.shape
         if model.tokens == "bits":
             self.factor, codes = PATCH, 2**PATCH**2
-            _check_bits(shape, autoencoder)
+            _check_bits(shape, self.autoencoder)
         else:
             coder = self._coder()
             self.factor, codes = coder.factor, coder.codes
         self.grid = (shape[1] // self.factor, shape[2] // self.factor)
-        self.prior = Prior(codes, self.grid, model.width, model.layers, len(condition.labels))
+        self.prior = Prior(codes, self.grid, model.width, model.layers, len(self.condition.labels))
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the cross-entropy in nats a token.

@@ -49,8 +49,8 @@ def leaky(x: Tensor) -> Tensor:
 def conv3(inputs: int, outputs: int, edge: Edge = "zeros") -> nn.Conv2d:
     """Return a 3x3 convolution that keeps the grid and, after `leaky`, the variance.
 
-    What makes pictures must not see zeros beyond the edge, or it draws a frame: replicating the
-    edge costs about 1 % of a GAN's time.
+    A GAN's generator must not see zeros beyond the edge, or it draws a frame: replicating the edge
+    costs about 1 % of its time.
     """
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=edge)
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,14 @@ from torch import Tensor
 
 from imagegen.nn.draws import Draws
 
+if TYPE_CHECKING:
+    from imagegen.family import Batch
+
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Guesses the picture from z, the time t of z, and the time s to go to: (N, C, H, W), (N,), (N,).
 What else a network is told, such as a label, it knows already."""
 Solver = Literal["euler", "midpoint", "heun"]
+SolverOrJump = Literal["jump", Solver]
 
 LEAST = 0.05
 """Times below count as this where velocities are computed: they would explode at 0."""
@@ -38,6 +42,17 @@ def times(draws: Draws) -> Tensor:
     """Draw a time in (0, 1) for each picture, (N,)."""
     usual = torch.sigmoid(draws.normal() * SPREAD + CENTRE)
     return torch.where(draws.uniform(0, 1) < EVEN, draws.uniform(0, 1), usual)
+
+
+def ends(x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return both ends of the ways that a part of a batch is to learn: pictures, and their noise.
+
+    Args:
+        x: the pictures of the whole batch, or their latents, (B, C, H, W).
+        batch: the part.
+    """
+    noise = batch.whole.draws.normal(*x.shape[1:]).to(x.device)
+    return x[batch.rows], pair(x, noise, batch.whole.labels)[batch.rows]
 
 
 def pair(x: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
@@ -88,29 +103,30 @@ def matching_loss(network: Network, x: Tensor, noise: Tensor, t: Tensor) -> Tens
     return (velocity(network(z, t, t), z, t) - velocity(x, z, t)).square().mean((1, 2, 3))
 
 
-def solve(network: Network, noise: Tensor, steps: int, solver: Solver) -> Tensor:
-    """Follow the velocities from noise at time 1 to pictures at time 0, in even steps.
+def solve(network: Network, noise: Tensor, steps: int, solver: SolverOrJump) -> Tensor:
+    """Go from noise at time 1 to pictures at time 0, in even steps.
 
-    `euler` looks at the network once a step, `midpoint` and `heun` twice.
+    `jump` goes where the network was told to, `euler` along the velocity; both look at the network
+    once a step, `midpoint` and `heun` twice.
     """
     z = noise
     ways = torch.linspace(1, 0, steps + 1).tolist()
     for now, then in pairwise(ways):
-        first = _at(network, z, now)
-        if solver == "euler" or (solver == "heun" and then == 0):
+        first = _at(network, z, now, then if solver == "jump" else now)
+        if solver in ("euler", "jump") or (solver == "heun" and then == 0):
             z = z + (then - now) * first
         elif solver == "midpoint":
             middle = (now + then) / 2
-            z = z + (then - now) * _at(network, z + (middle - now) * first, middle)
+            z = z + (then - now) * _at(network, z + (middle - now) * first, middle, middle)
         else:
-            second = _at(network, z + (then - now) * first, then)
+            second = _at(network, z + (then - now) * first, then, then)
             z = z + (then - now) * (first + second) / 2
     return z
 
 
-def _at(network: Network, z: Tensor, time: float) -> Tensor:
-    t = torch.full((len(z),), time, device=z.device)
-    return velocity(network(z, t, t), z, t)
+def _at(network: Network, z: Tensor, now: float, then: float) -> Tensor:
+    t, s = (torch.full((len(z),), time, device=z.device) for time in (now, then))
+    return velocity(network(z, t, s), z, t)
 
 
 def jump_loss(network: Network, x: Tensor, noise: Tensor, shares: Tensor) -> Tensor:
@@ -149,13 +165,3 @@ def leap(network: Network, z: Tensor, t: Tensor, s: Tensor, told: Tensor | None 
 
 def _wide(times: Tensor) -> Tensor:
     return times.view(-1, 1, 1, 1)
-
-
-def jump(network: Network, noise: Tensor, steps: int) -> Tensor:
-    """Go from noise at time 1 to pictures at time 0 in so many even jumps."""
-    z = noise
-    ways = torch.linspace(1, 0, steps + 1).tolist()
-    for now, then in pairwise(ways):
-        t, s = (torch.full((len(z),), time, device=z.device) for time in (now, then))
-        z = leap(network, z, t, s)
-    return z

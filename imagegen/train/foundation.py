@@ -11,7 +11,7 @@ from imagegen.settings import AutoencoderSettings, seconds
 
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
-_SHARED = (("data",), ("train", "seed"), ("train", "precision"), ("device",))
+_SHARED = (("train", "seed"), ("train", "precision"), ("device",))
 
 
 def is_missing(layer: presets.Layer) -> bool:
@@ -27,6 +27,8 @@ def name_for(name: str) -> str:
 def plan(layer: presets.Layer, name: str) -> presets.Layer:
     """Share the time out: return the settings of the autoencoder, and lower those of the model.
 
+    Its pictures are the model's; the caller says which, when their size is chosen.
+
     Args:
         layer: the settings of the model, in which no autoencoder is named; one is now.
         name: of the model.
@@ -37,9 +39,7 @@ def plan(layer: presets.Layer, name: str) -> presets.Layer:
     below = presets.load_with_parents(config.autoencoder.preset)
     for keys in _SHARED:
         if layer.get(keys) is not None:
-            above = presets.Layer()
-            above.put(keys, layer.get(keys), layer.origin(keys))
-            below = above.over(below)
+            below.put(keys, layer.get(keys), layer.origin(keys))
     if config.train.steps is not None:
         first = max(1, round(config.train.steps * share))
         below.put(("train", "steps"), first, "autoencoder.share")

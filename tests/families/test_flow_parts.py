@@ -94,7 +94,7 @@ def test_jumps_end_where_all_is_known() -> None:
     x, noise = POINT.expand(6, -1, -1, -1), torch.randn(6, 3, 4, 4)
     assert flow.jump_loss(knows, x, noise, torch.rand(6, 2)).max() < 1e-4
     for steps in (1, 2, 4):
-        drawn = flow.jump(knows, noise, steps)
+        drawn = flow.solve(knows, noise, steps, "jump")
         assert torch.allclose(drawn, x, atol=1e-5)
 
 
