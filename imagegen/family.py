@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -38,6 +38,7 @@ class Batch:
         draws: the only source of randomness, seeded by (seed, step, phase).
         caution: how often training has shown signs of collapse. A family answers each with more
             regularisation.
+        strength: what `Family.strength` has chosen after the looks so far.
         of: the batch that it is a part of, where memory is short or several processes train; for
             what pictures of a batch decide together.
         rows: which of that batch's pictures these are.
@@ -50,6 +51,7 @@ class Batch:
     dataset_size: int
     draws: Draws
     caution: int = 0
+    strength: float = 0.0
     of: Batch | None = None
     rows: slice = field(default_factory=lambda: slice(None))
 
@@ -148,6 +150,17 @@ class Family(nn.Module):
             held_out: pictures that were not trained on.
         """
         return {}
+
+    def strength(self, checks: Sequence[Mapping[str, float]], dataset_size: int) -> float:
+        """Return how strongly to keep from learning by heart, in [0, 1].
+
+        It goes by its arguments alone, so that a training goes on as it would have.
+
+        Args:
+            checks: what `check` returned at each look so far, in order.
+            dataset_size: pictures in the training set.
+        """
+        return 0.0
 
     def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
         """Draw len(noise) pictures.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -152,6 +152,10 @@ class Learner:
         labels = None if pictures.labels is None else pictures.labels[:count]
         return self._batch(pictures.trained_on[:count], labels, order, "look", slice(0, count))
 
+    def strength(self, checks: Sequence[Mapping[str, float]]) -> float:
+        """Return the strength to order after looks that found this, see `Family.strength`."""
+        return self.family.strength(checks, len(self._pictures))
+
     def _gradients(
         self,
         arrays: Images | DeepImages,
@@ -216,6 +220,7 @@ class Learner:
             len(self._pictures),
             Draws(_hash(seed, order.step, f"{phase}, whole"), len(arrays)),
             order.caution,
+            order.strength,
         )
         return replace(
             whole,

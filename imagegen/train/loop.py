@@ -180,6 +180,7 @@ class Training:
             self.plan.progress(step),
             self.journal.rate(step),
             watch.caution(self.looks) if self.can_collapse else 0,
+            self.learner.strength([look.checks for look in self.looks]),
             self.load,
         )
         self.world.tell(order)
