@@ -57,8 +57,8 @@ class Flow(Family):
         steps: Annotated[int, Field(ge=1, le=1000)] = 10
         """Steps from noise to a picture."""
         solver: flow.SolverOrJump = "heun"
-        """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a
-        step, the others once."""
+        """`jump` is for one and two steps; `midpoint` and `heun` look at the network twice a step,
+        the others once."""
         guidance: Annotated[float, Field(ge=0)] = 1.0
         """How much more a label counts than it did in training: above 1, pictures are more typical
         of it and less varied, and take twice the time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import get_args
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def test_knowing_the_picture_is_no_error() -> None:
     assert torch.allclose(guess_nothing, (POINT / 0.5).square().mean().expand(5))
 
 
-@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun"])
+@pytest.mark.parametrize("solver", get_args(flow.Solver))
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_every_solver_arrives_where_the_way_is_straight(solver: flow.Solver, steps: int) -> None:
     drawn = flow.solve(knows, torch.randn(2, 3, 4, 4), steps, solver)
@@ -69,10 +70,11 @@ def test_second_order_solvers_are_nearer_on_a_bend() -> None:
     start = torch.randn(4, 1, 8, 8)
     errors = {
         solver: (flow.solve(gaussian, start, 8, solver) - start / 2).abs().mean().item()
-        for solver in ("euler", "midpoint", "heun")
+        for solver in get_args(flow.Solver)
     }
     assert errors["midpoint"] < errors["euler"] / 2
     assert errors["heun"] < errors["euler"] / 2
+    assert errors["multistep"] < errors["euler"] / 2  # and looks as often as Euler
 
 
 def test_pairs_are_nearest_in_all() -> None:
