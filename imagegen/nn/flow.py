@@ -128,7 +128,7 @@ def solve(network: Network, noise: Tensor, steps: int, solver: SolverOrJump) -> 
 
 
 def _multistep(network: Network, z: Tensor, ways: Tensor) -> Tensor:
-    """Go on with the guess as it would be in the middle of a step, if it went on changing as it did.
+    """Step by the guess that the middle of a step would see, if it goes on changing as before.
 
     That is DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2) on straight ways.
 
