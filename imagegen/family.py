@@ -83,6 +83,8 @@ class Family(nn.Module):
 
     completes: ClassVar[bool] = False
     """Whether it can `complete` pictures."""
+    has_likelihood: ClassVar[bool] = False
+    """Whether it can say the `likelihood` of pictures."""
 
     class Model(Settings):
         """The preset's `model:` section."""
@@ -186,6 +188,17 @@ class Family(nn.Module):
 
         Returns:
             (N, C, H, W) in [-1, 1], not clamped; the upper part is `known` itself.
+        """
+        raise NotImplementedError
+
+    def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the negative log-likelihood of each picture, exact, in nats, (N,).
+
+        Only if `has_likelihood`.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+            labels: (N,), for a model with labels: the likelihood is that given the label.
         """
         raise NotImplementedError
 

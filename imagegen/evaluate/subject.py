@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import torch
 from PIL import Image
 
 from imagegen import durable, presets, registry
@@ -36,10 +38,12 @@ from imagegen.evaluate.measure import (
     split_for,
 )
 from imagegen.families import FAMILIES
+from imagegen.family import Family
 from imagegen.images.grid import TILE
 from imagegen.sample.draw import to_pictures
 from imagegen.settings import DataSettings
 
+_AT_ONCE = 100
 LARGEST = 256
 """Pixels a side at which pictures from anywhere are compared, at most."""
 
@@ -165,9 +169,40 @@ def model(
         "seeds": [seeds[0], seeds[-1]],
         "sample": sampling.model_dump(mode="json"),
         **_described(real, found_out, notes),
+        "likelihood": _likelihood(family, reference) if family.has_likelihood else None,
     }
     evaluation = Evaluation(record, found_out.draws)
     return Subject(found.name, generated, reference, extractor, evaluation, found if own else None)
+
+
+def _likelihood(family: Family, reference: Reference) -> Record | None:
+    """Return how likely held-out pictures are, those of the floor, to a model that can say it.
+
+    None if the model has labels and the pictures don't have the same ones.
+    """
+    _, held_out = reference.floor
+    pictures, labels = reference.pictures.part(held_out), None
+    if family.condition.labels:
+        if pictures.labels is None or pictures.label_names != family.condition.labels:
+            return None
+        labels = torch.from_numpy(pictures.labels).to(family.device)
+    with torch.inference_mode():
+        nats = torch.cat(
+            [
+                family.likelihood(
+                    to_tensor(pictures.images[rows]).to(family.device),
+                    None if labels is None else labels[rows],
+                )
+                for start in range(0, len(pictures), _AT_ONCE)
+                for rows in [slice(start, start + _AT_ONCE)]
+            ]
+        )
+    return {
+        "n": len(pictures),
+        "nats": nats.mean().item(),
+        "nats_error": nats.std().item() / len(nats) ** 0.5,
+        "bits_per_dim": nats.mean().item() / math.log(2) / math.prod(family.shape),
+    }
 
 
 def _real(

@@ -138,6 +138,7 @@ class Rnn(Family):
     drawn_by = ("prior",)
     judged_by = "held_out"
     completes: ClassVar[bool] = True
+    has_likelihood: ClassVar[bool] = True
 
     class Model(Settings):
         """What it draws, and the size of the network."""
@@ -201,9 +202,7 @@ class Rnn(Family):
     def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the negative log-likelihood of each picture, exact, in nats, (N,).
 
-        Args:
-            images: (N, C, H, W) in [-1, 1]. With `tokens: bits`, whatever is above 0 is white.
-            labels: (N,), for a model with labels: the likelihood is that given the label.
+        That of its tokens; with `tokens: bits` of the pixels, where whatever is above 0 is white.
         """
         return self._nats(self._tokens(images), labels)
 
