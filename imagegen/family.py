@@ -39,6 +39,7 @@ class Batch:
         caution: how often training has shown signs of collapse. A family answers each with more
             regularisation.
         strength: what `Family.strength` has chosen after the looks so far.
+        average: the model's moving average so far, if there is one, for losses that learn from it.
         of: the batch that it is a part of, where memory is short or several processes train; for
             what pictures of a batch decide together.
         rows: which of that batch's pictures these are.
@@ -52,6 +53,7 @@ class Batch:
     draws: Draws
     caution: int = 0
     strength: float = 0.0
+    average: Family | None = None
     of: Batch | None = None
     rows: slice = field(default_factory=lambda: slice(None))
 

@@ -221,6 +221,7 @@ class Learner:
             Draws(_hash(seed, order.step, f"{phase}, whole"), len(arrays)),
             order.caution,
             order.strength,
+            self.average,
         )
         return replace(
             whole,
