@@ -56,12 +56,12 @@ class Flow(Family):
 
         steps: Annotated[int, Field(ge=1, le=1000)] = 10
         """Steps from noise to a picture."""
-        solver: flow.SolverOrJump = "heun"
-        """`jump` is for one and two steps; `midpoint` and `heun` look at the network twice a step,
+        solver: flow.SolverOrJump = "multistep"
+        """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a step,
         the others once."""
-        guidance: Annotated[float, Field(ge=0)] = 1.0
+        guidance: Annotated[float, Field(ge=0)] = 1.5
         """How much more a label counts than it did in training: above 1, pictures are more typical
-        of it and less varied, and take twice the time."""
+        of it and less varied, and take twice the time of 1. Without labels it does nothing."""
 
     model: Model
 
