@@ -1,0 +1,104 @@
+"""The words that a model knows: texts to numbers, with pieces of words for rare and new ones."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+LEAST = 2
+"""Texts that a word must be in, to be known as a whole; others are spelt in pieces."""
+WORDS, PIECES = 4_000, 1_000
+"""The most words and pieces that are known."""
+LONGEST = 5
+"""Letters of a piece, at most."""
+TOKENS = 32
+"""What a text is cut to, in words and pieces."""
+
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a text, in small letters, without punctuation."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words and pieces with a number each, from 1; 0 is no word.
+
+    Attributes:
+        words: known words and how many texts each was in, the most frequent first.
+        pieces: what all other words are spelt in.
+    """
+
+    words: Mapping[str, int]
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Vocabulary:
+        """Make the vocabulary of a set's texts."""
+        counts = Counter(word for text in texts for word in sorted(set(split(text))))
+        frequent = sorted((-count, word) for word, count in counts.items() if count >= LEAST)
+        letters: Counter[str] = Counter()
+        parts: Counter[str] = Counter()
+        for word, count in counts.items():
+            letters.update(dict.fromkeys(word, count))
+            for size in range(2, LONGEST + 1):
+                for start in range(len(word) - size + 1):
+                    parts[word[start : start + size]] += count
+        most = sorted(parts.items(), key=lambda pair: (-pair[1] * (len(pair[0]) - 1), pair[0]))
+        several = [part for part, count in most if count >= LEAST]
+        pieces = [*sorted(letters), *several[: max(0, PIECES - len(letters))]]
+        return cls({word: -count for count, word in frequent[:WORDS]}, tuple(pieces))
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> Vocabulary:
+        """Return what `record` has written."""
+        return cls(dict(record["words"]), tuple(record["pieces"]))
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data, for a model's file."""
+        return {"words": dict(self.words), "pieces": list(self.pieces)}
+
+    def __len__(self) -> int:
+        """Return how many numbers there are, that of no word included."""
+        return 1 + len(self.words) + len(self.pieces)
+
+    @cached_property
+    def _numbers(self) -> tuple[dict[str, int], dict[str, int]]:
+        words = {word: number for number, word in enumerate(self.words, 1)}
+        return words, {piece: n for n, piece in enumerate(self.pieces, 1 + len(words))}
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the numbers of a text's words, or of their pieces, the first TOKENS of them.
+
+        Letters that were in no text are passed over.
+        """
+        return list(islice(self._spelt(text), TOKENS))
+
+    def _spelt(self, text: str) -> Iterable[int]:
+        words, pieces = self._numbers
+        for word in split(text):
+            if word in words:
+                yield words[word]
+                continue
+            start = 0
+            while start < len(word):
+                for size in range(min(LONGEST, len(word) - start), 0, -1):
+                    piece = pieces.get(word[start : start + size])
+                    if piece is not None:
+                        yield piece
+                        break
+                start += size
+
+    def unknown(self, text: str) -> dict[str, list[str]]:
+        """Return the words of a text that are not known as a whole, and the nearest known ones."""
+        others = [word for word in split(text) if word not in self.words]
+        return {word: get_close_matches(word, self.words, n=3) for word in dict.fromkeys(others)}

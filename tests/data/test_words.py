@@ -1,0 +1,68 @@
+"""Texts as numbers."""
+
+import json
+
+from imagegen.data.words import LEAST, TOKENS, WORDS, Vocabulary, split
+
+TEXTS = ["A red Cat, flat style", "a blue cat; FLAT style!", "a red dog's bed", "ein Zebra"]
+
+
+def test_words_are_small_and_without_punctuation():
+    assert split("  A RED cat,flat-style! ") == ["a", "red", "cat", "flat", "style"]
+    assert split("the dog\u2019s \ufb01sh") == ["the", "dog\u2019s", "fish"]
+    assert split("...") == split("") == []
+
+
+def test_words_of_several_texts_are_known_the_most_frequent_first():
+    known = Vocabulary.of(TEXTS)
+    assert dict(known.words) == {"a": 3, "cat": 2, "flat": 2, "red": 2, "style": 2}
+    assert next(iter(known.words)) == "a"
+    assert Vocabulary.of(["cat cat cat", "dog"]).words == {}  # one text each
+
+
+def test_each_known_word_is_one_number():
+    known = Vocabulary.of(TEXTS)
+    assert known.tokens("cat") == known.tokens("CAT!") == [list(known.words).index("cat") + 1]
+    assert len(known.tokens("a red cat")) == 3
+    assert known.tokens("a red cat") != known.tokens("cat red a")
+    assert max(known.tokens("a zebra and a cat")) < len(known)
+    assert min(known.tokens("a zebra and a cat")) > 0
+
+
+def test_other_words_are_spelt_in_pieces():
+    known = Vocabulary.of([*TEXTS, "painted", "painting", "printed", "scanned"])
+    assert "pain" in known.pieces or "paint" in known.pieces
+    whole, other = known.tokens("painted"), known.tokens("scanned")
+    assert 1 < len(whole) < len("painted")
+    assert set(whole) & set(known.tokens("paintings"))  # what they share is the same
+    assert whole != other
+    assert known.tokens("\u4e2d\u6587") == []  # no such letters
+
+
+def test_long_texts_are_cut():
+    known = Vocabulary.of(TEXTS)
+    assert len(known.tokens("cat " * 5_000)) == TOKENS
+    many = Vocabulary.of([" ".join(f"w{n}" for n in range(WORDS + 50))] * LEAST)
+    assert len(many.words) == WORDS
+
+
+def test_unknown_words_come_with_the_nearest_known_ones():
+    known = Vocabulary.of(TEXTS)
+    assert known.unknown("a red cat") == {}
+    assert known.unknown("a Caat in reds, xyz") == {
+        "caat": ["cat"], "in": [], "reds": ["red"], "xyz": [],
+    }  # fmt: skip
+
+
+def test_a_vocabulary_is_kept_as_plain_data():
+    known = Vocabulary.of(TEXTS)
+    again = Vocabulary.read(json.loads(json.dumps(known.record())))
+    assert again == known
+    assert list(again.words) == list(known.words)
+    assert again.tokens("a zebra") == known.tokens("a zebra")
+
+
+def test_no_texts_at_all():
+    none = Vocabulary.of([])
+    assert len(none) == 1
+    assert none.tokens("cat") == []
