@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from imagegen.catalog import Catalog
+from imagegen.data.words import Vocabulary
+from imagegen.nn.conditioner import Conditioner, Told
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -20,9 +22,23 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a model can be told: its labels. An empty tuple is a model without labels."""
+    """What a model can be told: labels, and words. It may be neither."""
 
     labels: tuple[str, ...] = ()
+    vocabulary: Vocabulary | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.labels) or self.vocabulary is not None
+
+    def conditioner(self, width: int, std: float) -> Conditioner | None:
+        """Return what turns what is told into vectors; None if nothing can be told.
+
+        Args:
+            width: of a vector.
+            std: its standard deviation at first.
+        """
+        tokens = 0 if self.vocabulary is None else len(self.vocabulary)
+        return Conditioner(len(self.labels), tokens, width, std) if self else None
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,7 @@ class Batch:
 
     Attributes:
         images: (N, C, H, W) in [-1, 1]; RGBA has its colours multiplied by alpha.
-        labels: (N,) int64, or None for a model without labels.
+        told: what the pictures are; None for a model that can't be told.
         step: optimiser steps done before this one.
         progress: share of the training done, in [0, 1).
         dataset_size: pictures in the training set, mirrored ones not counted.
@@ -46,7 +62,7 @@ class Batch:
     """
 
     images: Tensor
-    labels: Tensor | None
+    told: Told | None
     step: int
     progress: float
     dataset_size: int
@@ -166,12 +182,12 @@ class Family(nn.Module):
         """
         return 0.0
 
-    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+    def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures.
 
         Args:
             noise: where all randomness comes from.
-            labels: (len(noise),) int64, or None to draw over all labels.
+            told: what they are to be; None for a model that can't be told.
             options: an instance of `Sampling`.
 
         Returns:
@@ -179,13 +195,13 @@ class Family(nn.Module):
         """
         raise NotImplementedError
 
-    def complete(self, noise: Noise, known: Tensor, labels: Tensor | None, options: Any) -> Tensor:
+    def complete(self, noise: Noise, known: Tensor, told: Told | None, options: Any) -> Tensor:
         """Draw what is missing of pictures whose upper part is known; only if `completes`.
 
         Args:
             noise: where all randomness comes from.
             known: (len(noise), C, h, W) in [-1, 1], with h below the pictures' height.
-            labels: as for `sample`.
+            told: as for `sample`.
             options: as for `sample`.
 
         Returns:
@@ -193,23 +209,16 @@ class Family(nn.Module):
         """
         raise NotImplementedError
 
-    def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def likelihood(self, images: Tensor, told: Told | None = None) -> Tensor:
         """Return the negative log-likelihood of each picture, exact, in nats, (N,).
 
         Only if `has_likelihood`.
 
         Args:
             images: (N, C, H, W) in [-1, 1].
-            labels: (N,), for a model with labels: the likelihood is that given the label.
+            told: what they are, for a model that can be told: the likelihood is that given this.
         """
         raise NotImplementedError
-
-    def pick(self, noise: Noise, labels: Tensor | None) -> Tensor | None:
-        """Return labels on this device: those given, or one drawn for each of (len(noise),)."""
-        if labels is None and self.condition.labels:
-            shares = torch.from_numpy(noise.uniform(1)).squeeze(1)
-            labels = (shares * len(self.condition.labels)).long()
-        return None if labels is None else labels.to(self.device)
 
     def drawn(self) -> dict[str, Tensor]:
         """Return the weights that sampling needs, by name: those of `drawn_by`."""

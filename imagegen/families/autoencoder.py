@@ -30,8 +30,9 @@ from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
-from imagegen.nn.unet import Unet
+from imagegen.nn.unet import STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
@@ -172,9 +173,9 @@ class Autoencoder(Family):
             self.phases = ("discriminator", *self.phases)
             self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred
             self.discriminator = Discriminator(model.width, shape)
-        grid, labels = (height, width), len(self.condition.labels)
+        told = self.condition.conditioner(STYLE, 0.5)
         edge: Edge = "replicate" if model.tile else "zeros"
-        self.prior = Unet(self.numbers, grid, 1, model.prior_width, 1, labels, edge)
+        self.prior = Unet(self.numbers, (height, width), 1, model.prior_width, 1, told, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def due(self, progress: float) -> tuple[str, ...]:
@@ -256,13 +257,12 @@ class Autoencoder(Family):
         unlike = _unlikeness(again, held_out.images)
         return {"held_out": unlike.item(), "psnr": _decibels(error).item()}
 
-    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+    def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
-        labels = self.pick(noise, labels)
         with around(self.prior, self.codec) if self.model.tile else nullcontext():
             latents = flow.solve(
-                lambda z, t, s: self.prior(z, t, s, labels), start, options.steps, options.solver
+                lambda z, t, s: self.prior(z, t, s, told), start, options.steps, options.solver
             )
             if self.model.kind == "fsq":
                 latents = self._values(self._places(latents))
@@ -288,9 +288,10 @@ class Autoencoder(Family):
         with torch.no_grad():
             every = self.encode(batch.whole.images)
         latents, noise = flow.ends(every, batch)
+        told = None if batch.told is None else batch.told.partly(batch.draws)
         t = flow.times(batch.draws).to(latents.device)
         return flow.matching_loss(
-            lambda z, t, s: self.prior(z, t, s, batch.labels), latents, noise, t
+            lambda z, t, s: self.prior(z, t, s, told), latents, noise, t
         ).mean()
 
     def _levels(self, like: Tensor) -> Tensor:

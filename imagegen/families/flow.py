@@ -24,12 +24,10 @@ from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
-from imagegen.nn.unet import Unet
+from imagegen.nn.conditioner import Told
+from imagegen.nn.unet import STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
-
-UNTOLD = 0.1
-"""Share of the pictures whose label is kept back, so that it learns to draw without one too."""
 
 
 @FAMILIES.register("flow")
@@ -74,10 +72,8 @@ class Flow(Family):
         else:
             self.drawn_shape, patch = shape, _patch(shape)
         channels, height, width = self.drawn_shape
-        labels = len(self.condition.labels)
-        self.network = Unet(
-            channels, (height, width), patch, model.width, model.depth, labels, edge
-        )
+        told = self.condition.conditioner(STYLE, 0.5)
+        self.network = Unet(channels, (height, width), patch, model.width, model.depth, told, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -88,13 +84,13 @@ class Flow(Family):
         every = self._drawn(batch.whole.images)
         jumps = (torch.arange(len(every), device=every.device) % 2 == 0)[batch.rows]
         x, noise = flow.ends(every, batch)
-        labels = self._told(batch.labels, batch.draws.uniform(0, 1))
+        told = None if batch.told is None else batch.told.partly(batch.draws)
         t = flow.times(batch.draws).to(x.device)
         shares = batch.draws.uniform(0, 1, 2).to(x.device)
 
         def network(rows: slice | Tensor, of: Flow = self) -> flow.Network:
-            told = None if labels is None else labels[rows]
-            return lambda z, t, s: of.network(z, t, s, told)
+            part = None if told is None else told[rows]
+            return lambda z, t, s: of.network(z, t, s, part)
 
         if batch.progress < 1 - self.model.jumps:
             loss = flow.matching_loss(network(slice(None)), x, noise, t).mean()
@@ -110,23 +106,20 @@ class Flow(Family):
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the error of the velocities of held-out pictures: `held_out`."""
         x = self._drawn(held_out.images)
-        labels = self._told(held_out.labels, torch.ones(len(x)))
         noise = held_out.draws.normal(*x.shape[1:]).to(x.device)
         t = torch.linspace(0.05, 0.95, len(x), device=x.device)
-        loss = flow.matching_loss(lambda z, t, s: self.network(z, t, s, labels), x, noise, t)
+        loss = flow.matching_loss(lambda z, t, s: self.network(z, t, s, held_out.told), x, noise, t)
         return {"held_out": loss.mean().item()}
 
-    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+    def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         start = torch.from_numpy(noise.normal(*self.drawn_shape)).to(self.device)
-        labels = self.pick(noise, labels)
-        untold = self._told(labels, torch.zeros(len(noise)))
 
         def network(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
-            guess: Tensor = self.network(z, t, s, labels)
-            if labels is None or options.guidance == 1:
+            guess: Tensor = self.network(z, t, s, told)
+            if told is None or options.guidance == 1:
                 return guess
-            plain: Tensor = self.network(z, t, s, untold)
+            plain: Tensor = self.network(z, t, s, told.nothing())
             guided: Tensor = plain + options.guidance * (guess - plain)
             return guided
 
@@ -142,13 +135,6 @@ class Flow(Family):
             with torch.no_grad():
                 return self.autoencoder.encode(images)
         return images
-
-    def _told(self, labels: Tensor | None, shares: Tensor) -> Tensor | None:
-        """Return labels, (N,), without those of the lowest shares in [0, 1), (N,)."""
-        if labels is None:
-            return None
-        untold = torch.full_like(labels, len(self.condition.labels))
-        return torch.where(shares.to(labels.device) < UNTOLD, untold, labels)
 
 
 def _patch(shape: Shape) -> int:

@@ -23,9 +23,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
-from imagegen.family import FAMILIES, Batch, Family, Shape
+from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn.augment import CHANGES, Change, augment, roll
 from imagegen.nn.blocks import Edge, Residual, conv3, enlarge, leaky, pyramid, width_at
+from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import (
     GROUP,
     Discriminator,
@@ -46,31 +47,29 @@ STEP_UP = 0.25
 
 
 class Generator(nn.Module):
-    """z and a label in, pictures out: from the coarsest grid to the picture's own.
+    """z, and what is told, in, pictures out: from the coarsest grid to the picture's own.
 
-    At first z has a strong say, in every block, and the label a weak one; otherwise the generator
-    begins with one picture a label.
+    At first z has a strong say, in every block, and what is told a weak one; otherwise the
+    generator begins with one picture a label.
     """
 
-    def __init__(self, z: int, width: int, shape: Shape, labels: int, edge: Edge) -> None:
+    def __init__(self, z: int, width: int, shape: Shape, condition: Condition, edge: Edge) -> None:
         super().__init__()
         self.edge: Edge = edge
         self.grids = pyramid(shape[1:])[::-1]
         widths = [width_at(width, grid) for grid in self.grids]
         rows, columns = self.grids[0]
-        style = 2 * z if labels else z
-        self.label = nn.Embedding(labels, z) if labels else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight, std=0.2)
+        self.conditioner = condition.conditioner(z, 0.2)
+        style = z if self.conditioner is None else 2 * z
         self.first = nn.Linear(style, widths[0] * rows * columns)
         nn.init.normal_(self.first.weight, std=(2 / z) ** 0.5)
         self.blocks = nn.ModuleList(Residual(width, style, edge) for width in widths)
         self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.last = conv3(widths[-1], shape[0], edge)
 
-    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Map (N, z), and (N,) labels, to (N, C, H, W)."""
-        style = z if self.label is None else torch.cat([z, self.label(labels)], dim=1)
+    def forward(self, z: Tensor, told: Told | None) -> Tensor:
+        """Map (N, z), and what is told of N, to (N, C, H, W)."""
+        style = z if self.conditioner is None else torch.cat([z, self.conditioner(told)], dim=1)
         x = self.first(style).view(len(z), -1, *self.grids[0])
         x = self.blocks[0](x.contiguous(memory_format=torch.channels_last), style)
         for block, change, grid in zip(self.blocks[1:], self.between, self.grids[1:], strict=True):
@@ -121,10 +120,9 @@ class Gan(Family):
         """Build the networks; see `Family.build`."""
         model, shape = self.model, self.shape
         _check(shape)
-        labels = len(self.condition.labels)
-        self.discriminator = Discriminator(model.width, shape, labels)
+        self.discriminator = Discriminator(model.width, shape, self.condition)
         edge: Edge = "circular" if model.tile else "replicate"
-        self.generator = Generator(model.z, model.width, shape, labels, edge)
+        self.generator = Generator(model.z, model.width, shape, self.condition, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -133,14 +131,15 @@ class Gan(Family):
         The penalties are on the pictures as the discriminator sees them, augmented; they come
         every few steps, weighed up.
         """
+        told = None if batch.told is None else batch.told.partly(batch.draws)
         with torch.set_grad_enabled(phase == "generator"):
-            fakes = self._augment(self._made(batch), batch)
+            fakes = self._augment(self._made(batch, told), batch)
         reals = self._augment(batch.images, batch)
         if phase == "generator":
-            return generator_loss(self.discriminator, reals, fakes, batch.labels)
+            return generator_loss(self.discriminator, reals, fakes, told)
         every = self.model.penalty_every
         gamma = every * self._gamma(batch) if batch.step % every == 0 else 0.0
-        return discriminator_loss(self.discriminator, reals, fakes, batch.labels, gamma)
+        return discriminator_loss(self.discriminator, reals, fakes, told, gamma)
 
     def choices(self, dataset_size: int) -> Mapping[str, str]:
         """Return how pictures are augmented, if that was left to the set."""
@@ -170,26 +169,27 @@ class Gan(Family):
 
         Compare r_v of Karras et al. 2020, arXiv 2006.06676, eq. 1.
         """
-        sets = [(known.images, known), (held_out.images, held_out), (self._made(known), known)]
+        made = self._made(known, known.told)
+        sets = (known.images, known), (held_out.images, held_out), (made, known)
         real, held, fake = (
-            self.discriminator(images, batch.labels, group_of(len(images))).mean()
+            self.discriminator(images, batch.told, group_of(len(images))).mean()
             for images, batch in sets
         )
         return {"gap": ((real - held) / (real - fake).clamp_min(1e-6)).item()}
 
-    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+    def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         z = torch.from_numpy(noise.normal(self.model.z)).to(self.device) * options.truncation
-        pictures: Tensor = self.generator(z, self.pick(noise, labels))
+        pictures: Tensor = self.generator(z, told)
         return pictures
 
-    def _made(self, batch: Batch) -> Tensor:
+    def _made(self, batch: Batch, told: Told | None) -> Tensor:
         """Return as many pictures as there are in the batch, as the discriminator is shown them.
 
         Those that tile are rolled: then a seam would lie anywhere, and could be seen.
         """
         z = batch.draws.normal(self.model.z).to(self.device)
-        pictures: Tensor = self.generator(z, batch.labels)
+        pictures: Tensor = self.generator(z, told)
         return roll(pictures, batch.draws) if self.model.tile else pictures
 
     def _gamma(self, batch: Batch) -> float:

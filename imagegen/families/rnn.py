@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import FAMILIES, Batch, Family, Shape
+from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.nn.conditioner import Told
 from imagegen.nn.mingru import Layer, State
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -42,7 +43,7 @@ class Prior(nn.Module):
     """Tokens in, the logits of each one given all before it out."""
 
     def __init__(
-        self, codes: int, grid: tuple[int, int], width: int, layers: int, labels: int
+        self, codes: int, grid: tuple[int, int], width: int, layers: int, condition: Condition
     ) -> None:
         """Build it.
 
@@ -51,7 +52,7 @@ class Prior(nn.Module):
             grid: rows and columns.
             width: features of each cell.
             layers: of each stack.
-            labels: that it can be told; 0 for none.
+            condition: what it can be told.
         """
         super().__init__()
         self.codes, self.layers, self.width = codes, layers, width
@@ -60,30 +61,34 @@ class Prior(nn.Module):
         self.left = nn.Embedding(codes + 1, width)
         self.row = nn.Parameter(torch.randn(grid[0], 1, width) * 0.3)
         self.column = nn.Parameter(torch.randn(grid[1], width) * 0.3)
-        self.label = nn.Embedding(labels, width) if labels else None
+        self.conditioner = condition.conditioner(width, 1.0)
         self.down = nn.ModuleList(Layer(width, *DOWN) for _ in range(layers))
         self.along = nn.ModuleList(Layer(width, *ALONG) for _ in range(layers))
         self.head = nn.Sequential(nn.RMSNorm(width), nn.Linear(width, codes))
 
-    def forward(self, tokens: Tensor, labels: Tensor | None, kept: Tensor | None = None) -> Tensor:
-        """Map (N, rows, columns) tokens, and (N,) labels, to (N, rows, columns, codes) logits.
+    def forward(self, tokens: Tensor, told: Tensor | None, kept: Tensor | None = None) -> Tensor:
+        """Map (N, rows, columns) tokens to (N, rows, columns, codes) logits.
 
         Args:
             tokens: int64 in [0, codes).
-            labels: for a model with labels.
+            told: (N, width), from `listen`.
             kept: (N, 2 * layers, width), what dropout multiplies the changes with.
         """
         above = F.pad(tokens[:, :-1], (0, 0, 1, 0), value=self.codes)
         left = F.pad(tokens[:, :, :-1], (1, 0), value=self.codes)
         down, along = (None, None) if kept is None else kept.chunk(2, dim=1)
-        seen = self.go_down(above, slice(None), labels, [None] * self.layers, down)
+        seen = self.go_down(above, slice(None), told, [None] * self.layers, down)
         return self.go_along(left, seen, [None] * self.layers, along)
+
+    def listen(self, told: Told | None) -> Tensor | None:
+        """Return what pictures are told to be as vectors, (N, width); None if it can't be told."""
+        return None if self.conditioner is None else self.conditioner(told)
 
     def go_down(
         self,
         above: Tensor,
         rows: slice,
-        labels: Tensor | None,
+        told: Tensor | None,
         states: States,
         kept: Tensor | None = None,
     ) -> Tensor:
@@ -92,13 +97,13 @@ class Prior(nn.Module):
         Args:
             above: (N, R, columns), the tokens above each.
             rows: which ones these are.
-            labels: (N,), for a model with labels.
+            told: (N, width), from `listen`.
             states: before these rows; afterwards, after them.
             kept: (N, layers, width), what dropout multiplies the changes with.
         """
         x = self.above(above) + self.row[rows] + self.column
-        if self.label is not None:
-            x = x + self.label(labels)[:, None, None]
+        if told is not None:
+            x = x + told[:, None, None]
         return _through(self.down, x, states, kept)
 
     def go_along(
@@ -175,7 +180,7 @@ class Rnn(Family):
             coder = self._coder()
             self.factor, codes = coder.factor, coder.codes
         self.grid = (shape[1] // self.factor, shape[2] // self.factor)
-        self.prior = Prior(codes, self.grid, model.width, model.layers, len(self.condition.labels))
+        self.prior = Prior(codes, self.grid, model.width, model.layers, self.condition)
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the cross-entropy in nats a token.
@@ -187,36 +192,37 @@ class Rnn(Family):
         if model.dropout:
             chances = batch.draws.uniform(0, 1, 2 * model.layers, model.width)
             kept = ((chances >= model.dropout) / (1 - model.dropout)).to(self.device)
-        nats = self._nats(self._tokens(self._binarised(batch)), batch.labels, kept)
+        told = None if batch.told is None else batch.told.partly(batch.draws)
+        nats = self._nats(self._tokens(self._binarised(batch)), told, kept)
         return nats.mean() / math.prod(self.grid), {}
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the nats of a held-out picture, and the same in bits per dimension."""
-        nats = self.likelihood(self._binarised(held_out), held_out.labels).mean().item()
+        nats = self.likelihood(self._binarised(held_out), held_out.told).mean().item()
         return {
             "held_out": nats,
             "bits_per_dim": nats / math.log(2) / math.prod(self.shape),
         }
 
-    def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def likelihood(self, images: Tensor, told: Told | None = None) -> Tensor:
         """Return the negative log-likelihood of each picture, exact, in nats, (N,).
 
         That of its tokens; with `tokens: bits` of the pixels, where whatever is above 0 is white.
         """
-        return self._nats(self._tokens(images), labels)
+        return self._nats(self._tokens(images), told)
 
-    def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
+    def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         none = torch.empty(len(noise), 0, self.grid[1], dtype=torch.int64, device=self.device)
-        return self._pictures(self._draw(noise, none, labels, options))
+        return self._pictures(self._draw(noise, none, told, options))
 
-    def complete(self, noise: Noise, known: Tensor, labels: Tensor | None, options: Any) -> Tensor:
+    def complete(self, noise: Noise, known: Tensor, told: Told | None, options: Any) -> Tensor:
         """Draw what is below the upper part of a picture; that part stays as it is."""
         rows = known.shape[2] // self.factor
         missing = self.shape[1] - known.shape[2]
         whole = F.pad(known, (0, 0, 0, missing), mode="replicate")
-        tokens = self._draw(noise, self._tokens(whole)[:, :rows], labels, options)
+        tokens = self._draw(noise, self._tokens(whole)[:, :rows], told, options)
         return torch.cat([known, self._pictures(tokens)[:, :, known.shape[2] :]], dim=2)
 
     def _coder(self) -> Autoencoder:
@@ -261,13 +267,13 @@ class Rnn(Family):
         bits = tokens[:, None] // _places(tokens) % 2
         return F.pixel_shuffle(bits * 2.0 - 1, PATCH)
 
-    def _nats(self, tokens: Tensor, labels: Tensor | None, kept: Tensor | None = None) -> Tensor:
-        logits = self.prior(tokens, labels, kept).float()
+    def _nats(self, tokens: Tensor, told: Told | None, kept: Tensor | None = None) -> Tensor:
+        logits = self.prior(tokens, self.prior.listen(told), kept).float()
         return F.cross_entropy(logits.movedim(3, 1), tokens, reduction="none").sum((1, 2))
 
-    def _draw(self, noise: Noise, known: Tensor, labels: Tensor | None, options: Any) -> Tensor:
+    def _draw(self, noise: Noise, known: Tensor, told: Told | None, options: Any) -> Tensor:
         """Draw the tokens below the (N, K, columns) known ones; return all, (N, rows, columns)."""
-        labels = self.pick(noise, labels)
+        heard = self.prior.listen(told)
         chances = torch.from_numpy(noise.uniform(*self.grid)).to(self.device)
         tokens = torch.full((len(noise), *self.grid), self.prior.codes, device=self.device)
         tokens[:, : known.shape[1]] = known
@@ -275,7 +281,7 @@ class Rnn(Family):
         down: States = [None] * self.model.layers
         for row in range(self.grid[0]):
             above = tokens[:, row - 1 : row] if row else beyond
-            seen = self.prior.go_down(above, slice(row, row + 1), labels, down)
+            seen = self.prior.go_down(above, slice(row, row + 1), heard, down)
             if row < known.shape[1]:
                 continue
             left = beyond[:, :, :1]

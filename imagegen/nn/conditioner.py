@@ -12,6 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from imagegen.nn.draws import Draws
+
+UNTOLD = 0.1
+"""Share of the pictures that a model in training is told nothing of, so that it learns that too."""
 WORD, STATE = 64, 64
 """Numbers of a word, and of each direction's state."""
 
@@ -42,6 +46,10 @@ class Told:
     def twice(self) -> Told:
         """Return it for 2 N pictures, the second half told the same as the first."""
         return Told(self.labels.repeat(2, 1), self.words.repeat(2, 1))
+
+    def partly(self, draws: Draws) -> Told:
+        """Return it with nothing told of some pictures, for training."""
+        return self.only(draws.uniform(0, 1) >= UNTOLD)
 
     def only(self, kept: Tensor) -> Told:
         """Return it with nothing told where `kept`, (N,) bool, is false."""

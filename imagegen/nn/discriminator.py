@@ -9,12 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagegen.nn.blocks import Residual, conv3, halve, leaky, pyramid, width_at
+from imagegen.nn.conditioner import Told
+
+if TYPE_CHECKING:
+    from imagegen.family import Condition
 
 DETAIL = 16
 """Channels at the full size of the picture."""
@@ -22,19 +27,21 @@ DETAIL = 16
 GROUP = 4
 """Pictures that are compared with each other."""
 
-Score = Callable[[Tensor, Tensor | None, int], Tensor]
+Score = Callable[[Tensor, Told | None, int], Tensor]
 """What the losses call: `Discriminator.forward`, or the like."""
 
 
 class Discriminator(nn.Module):
-    """Pictures and labels in, a score out: the generator's mirror image.
+    """Pictures, and what they are told to be, in, a score out: the generator's mirror image.
 
-    With labels it is a projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637). No
-    bias at the end: it would cancel out, as only differences of scores count.
+    What is told is compared with what is seen (a projection discriminator, Miyato and Koyama 2018,
+    arXiv 1802.05637). No bias at the end: it would cancel out, as only differences of scores count.
     """
 
-    def __init__(self, width: int, shape: tuple[int, int, int], labels: int = 0) -> None:
-        """Build for pictures of `shape`, (C, H, W), with so many labels, or 0 for none."""
+    def __init__(
+        self, width: int, shape: tuple[int, int, int], condition: Condition | None = None
+    ) -> None:
+        """Build for pictures of `shape`, (C, H, W), and what can be told of them."""
         super().__init__()
         patch = 2 if max(shape[1:]) <= 48 else 4
         grids = pyramid((shape[1] // patch, shape[2] // patch))
@@ -46,19 +53,20 @@ class Discriminator(nn.Module):
         self.blocks = nn.ModuleList(Residual(width) for width in widths)
         self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.score = nn.Linear(features + 1, 1, bias=False)
-        self.label = nn.Embedding(labels, features) if labels else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight, std=features**-0.5)
+        self.conditioner = condition.conditioner(features, features**-0.5) if condition else None
 
-    def forward(self, x: Tensor, labels: Tensor | None, group: int) -> Tensor:
-        """Map (N, C, H, W), and (N,) labels, to (N,) scores; `group` neighbours are compared."""
+    def forward(self, x: Tensor, told: Told | None, group: int) -> Tensor:
+        """Map (N, C, H, W), and what they are told to be, to (N,) scores.
+
+        `group` neighbours are compared.
+        """
         x = leaky(self.first(x.contiguous(memory_format=torch.channels_last)))
         x = self.blocks[0](self.stem(self.shuffle(x)))
         for block, change in zip(self.blocks[1:], self.between, strict=True):
             x = block(change(halve(x)))
         x = leaky(x).flatten(1)
         scores: Tensor = self.score(torch.cat([x, _deviation(x, group)], dim=1)).squeeze(1)
-        return scores if self.label is None else scores + (x * self.label(labels)).sum(1)
+        return scores if self.conditioner is None else scores + (x * self.conditioner(told)).sum(1)
 
 
 def _deviation(x: Tensor, group: int) -> Tensor:
@@ -77,7 +85,7 @@ def discriminator_loss(
     discriminator: Score,
     reals: Tensor,
     fakes: Tensor,
-    labels: Tensor | None = None,
+    told: Told | None = None,
     gamma: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return softplus(-(D(real) - D(fake))), R3GAN eq. 2, and scalars to log.
@@ -86,12 +94,12 @@ def discriminator_loss(
         discriminator: what gives scores.
         reals: (N, C, H, W), as the discriminator is to see them.
         fakes: the same, without a way back to what made them.
-        labels: (N,), of both.
+        told: what both are to be, if anything is told.
         gamma: weight of R1 + R2 (R3GAN eq. 3 and 4), penalties on the gradient at reals and fakes;
             0 is without.
     """
     both = torch.cat([reals, fakes]).requires_grad_(gamma > 0)
-    twice = None if labels is None else labels.repeat(2)
+    twice = None if told is None else told.twice()
     scores = discriminator(both, twice, group_of(len(reals)))
     real, fake = scores.chunk(2)
     loss = F.softplus(fake - real).mean()
@@ -106,7 +114,7 @@ def discriminator_loss(
 
 
 def generator_loss(
-    discriminator: Score, reals: Tensor, fakes: Tensor, labels: Tensor | None = None
+    discriminator: Score, reals: Tensor, fakes: Tensor, told: Told | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return softplus(-(D(fake) - D(real))), the other side of the contest, and scalars to log.
 
@@ -114,6 +122,6 @@ def generator_loss(
     """
     group = group_of(len(reals))
     with torch.no_grad():
-        real = discriminator(reals, labels, group)
-    behind = real - discriminator(fakes, labels, group)
+        real = discriminator(reals, told, group)
+    behind = real - discriminator(fakes, told, group)
     return F.softplus(behind).mean(), {"behind": behind.detach().mean()}

@@ -21,6 +21,7 @@ from imagegen.nn.draws import Draws
 
 if TYPE_CHECKING:
     from imagegen.family import Batch
+    from imagegen.nn.conditioner import Told
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Guesses the picture from z, the time t of z, and the time s to go to: (N, C, H, W), (N,), (N,).
@@ -52,25 +53,25 @@ def ends(x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         batch: the part.
     """
     noise = batch.whole.draws.normal(*x.shape[1:]).to(x.device)
-    return x[batch.rows], pair(x, noise, batch.whole.labels)[batch.rows]
+    return x[batch.rows], pair(x, noise, batch.whole.told)[batch.rows]
 
 
-def pair(x: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+def pair(x: Tensor, noise: Tensor, told: Told | None) -> Tensor:
     """Give each picture of a batch the noise that makes all their ways shortest, taken together.
 
     Ways cross less, and so can be followed in fewer steps (Tong et al. 2023, arXiv 2302.00482;
-    Pooladian et al. 2023, arXiv 2304.14772). With labels only within a label, or the noise would
-    tell of it.
+    Pooladian et al. 2023, arXiv 2304.14772). Only among those told the same, or the noise
+    would tell of it.
 
     Args:
         x: pictures, (N, C, H, W).
         noise: of the same shape.
-        labels: (N,), or None.
+        told: what they are, if anything.
 
     Returns:
         The same noise, in another order.
     """
-    kinds = np.zeros(len(x)) if labels is None else labels.cpu().numpy()
+    kinds = np.zeros(len(x)) if told is None else told.kinds().cpu().numpy()
     starts, ends = _small(x), _small(noise)
     order = np.arange(len(x))
     for kind in np.unique(kinds):

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, pyramid, width_at
+from imagegen.nn.conditioner import Conditioner, Told
 
 STYLE = 128
-"""Numbers that tell every block the times and the label."""
+"""Numbers that tell every block the times, and what the picture is to be."""
 GROUPS = 8
 """Groups of channels that are normalised together."""
 FREQUENCIES = 16
@@ -20,7 +21,7 @@ FREQUENCIES = 16
 
 
 class Unet(nn.Module):
-    """Pictures with noise, two times and a label in, pictures out.
+    """Pictures with noise, two times and what they are to be in, pictures out.
 
     Pixels are shuffled into cells first: a CPU is quickest where channels are many. Half of the
     blocks lead down a pyramid of grids, half up again, past what was on the way down (Ronneberger
@@ -34,7 +35,7 @@ class Unet(nn.Module):
         patch: int,
         width: int,
         depth: int,
-        labels: int,
+        conditioner: Conditioner | None,
         edge: Edge = "zeros",
     ) -> None:
         """Build a network for (N, channels, *grid).
@@ -45,7 +46,7 @@ class Unet(nn.Module):
             patch: side of the square of pixels that makes a cell.
             width: channels on grids of up to 8 cells a side; finer grids have fewer.
             depth: blocks on each grid, down and up again.
-            labels: that can be told, none of them being one more.
+            conditioner: what gives a vector of `STYLE` numbers of what is told, if anything can be.
             edge: what lies beyond the edge; zeros tell where a cell is, which noise does not.
         """
         super().__init__()
@@ -57,9 +58,7 @@ class Unet(nn.Module):
         self.time = nn.Sequential(
             nn.Linear(4 * FREQUENCIES, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
         )
-        self.label = nn.Embedding(labels + 1, STYLE) if labels else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight, std=0.5)
+        self.conditioner = conditioner
         self.first = conv3(cell, widths[0], edge)
 
         def stage(width: int) -> Stage:
@@ -75,12 +74,11 @@ class Unet(nn.Module):
         self.last = conv3(widths[0], cell, edge)
         nn.init.zeros_(self.last.weight)
 
-    def forward(self, z: Tensor, t: Tensor, s: Tensor, labels: Tensor | None) -> Tensor:
-        """Map (N, C, H, W), times (N,) and (N,), and (N,) labels, to (N, C, H, W)."""
+    def forward(self, z: Tensor, t: Tensor, s: Tensor, told: Told | None) -> Tensor:
+        """Map (N, C, H, W), times (N,) and (N,), and what is told of N, to (N, C, H, W)."""
         style = self.time(torch.cat([_waves(t), _waves(s)], dim=1))
-        if self.label is not None:
-            assert labels is not None
-            style = style + self.label(labels)
+        if self.conditioner is not None:
+            style = style + self.conditioner(told)
         x = F.pixel_unshuffle(z, self.patch).contiguous(memory_format=torch.channels_last)
         x = self.first(x)
         passed = []

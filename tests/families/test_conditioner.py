@@ -13,7 +13,7 @@ def _seed() -> None:
 
 def told(labels: list[list[float]], words: list[list[int]] | None = None) -> Told:
     rows = torch.tensor(words) if words else torch.zeros(len(labels), 0, dtype=torch.int64)
-    return Told(torch.tensor(labels), rows)
+    return Told(torch.tensor(labels, dtype=torch.float32), rows)
 
 
 def test_mixtures_lie_between_their_labels():
