@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from imagegen.cli import options
 from imagegen.errors import ExitCode, SettingsError, UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Source(NamedTuple):
@@ -57,6 +61,7 @@ def postprocess(
     from imagegen import presets as preset_files
     from imagegen.cli import console, sink
     from imagegen.images import metadata
+    from imagegen.images.pixels import to_image, to_pixels
     from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
     from imagegen.post.chain import build_chain, parse_step
 
@@ -92,20 +97,37 @@ def postprocess(
                 break
             try:
                 picture = open_picture(source.read())
-                finished = chain(picture)
+                result = chain.run(to_pixels(picture))
+                finished = to_image(result.pixels)
             except BadPictureError as error:
                 failed.append(source.title)
                 console.complain(f"{source.title}: {error}")
                 continue
             record = metadata.with_steps(picture, chain.records)
-            path = write(metadata.encode(finished, record, picture), _name(source, record))
+            name = _name(source, record)
+            path = write(metadata.encode(finished, record, picture), name)
+            beside = path or Path(config.output.folder) / f"{name}.png"
+            extras = _write_extras(beside, result.extras, record)
             done += 1
+            reports = [{"input": source.title, **report} for report in result.reports]
+            _file_reports(chain.records, reports)
             if as_json:
                 console.emit_json(
-                    {"input": source.title, "path": str(path), "steps": chain.records}
+                    {
+                        "input": source.title,
+                        "path": str(path),
+                        "steps": chain.records,
+                        "reports": result.reports,
+                        "extras": [str(extra) for extra in extras],
+                    }
                 )
-            elif path is not None:
-                console.emit(str(path))
+                continue
+            # Where pictures stream, stdout is theirs alone.
+            tell = console.say if path is None else console.emit
+            for line in [*([] if path is None else [path]), *extras]:
+                tell(str(line))
+            for report in reports:
+                tell(json.dumps(report))
     if not done and not failed:
         raise UserError("no pictures came in on stdin", "give files, or pipe pictures in")
     if failed:
@@ -169,6 +191,33 @@ def _name(source: Source, record: dict[str, object]) -> str:
     if source.streamed and "seed" in record and "model" in record:
         return name_from(f"{record['model']}-{record['seed']}")
     return source.name
+
+
+def _write_extras(
+    beside: Path, extras: Mapping[str, Image.Image | bytes], record: dict[str, object]
+) -> list[Path]:
+    """Write what else the steps made next to a picture, under its name and their own."""
+    from imagegen import durable
+    from imagegen.images import metadata
+
+    paths = []
+    for key, extra in extras.items():
+        path = beside.with_name(f"{beside.stem}-{key}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.write(path, extra if isinstance(extra, bytes) else metadata.encode(extra, record))
+        paths.append(path)
+    return paths
+
+
+def _file_reports(steps: list[dict[str, Any]], reports: list[dict[str, object]]) -> None:
+    """Add each report to the file that its step names, if it names one."""
+    from imagegen import durable
+    from imagegen.post.operations import OPERATIONS
+
+    reporting = [step for step in steps if OPERATIONS[step["op"]].kind == "report"]
+    for step, report in zip(reporting, reports, strict=True):
+        if step["file"] is not None:
+            durable.append(Path(step["file"]), json.dumps(report))
 
 
 def _refuse_to_overwrite(output: str | None, inputs: list[str]) -> None:

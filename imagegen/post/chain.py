@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from imagegen.errors import SettingsError, did_you_mean
-from imagegen.images.pixels import to_image, to_pixels
-from imagegen.post.operations import OPERATIONS, Operation
-from imagegen.post.region import EVERYWHERE, Labels, check_name, parse_region
+from imagegen.images.pixels import Pixels, to_image, to_pixels
+from imagegen.post.operations import OPERATIONS, Operation, Picture
+from imagegen.post.region import EVERYWHERE, check_name, parse_region
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -25,12 +25,15 @@ class Chain:
         self._steps = steps
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Return the picture after all steps; size, depth and transparency stay."""
-        pixels = to_pixels(image)
-        maps: dict[str, Labels] = {}
+        """Return the picture after all steps, and forget what else they make."""
+        return to_image(self.run(to_pixels(image)).pixels)
+
+    def run(self, pixels: Pixels) -> Picture:
+        """Return the picture after all steps, with the reports and extra files of the steps."""
+        picture = Picture(pixels)
         for operation, settings in self._steps:
-            pixels.color = operation(vars(pixels), maps, settings)
-        return to_image(pixels)
+            operation(picture, settings)
+        return picture
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -109,7 +112,7 @@ def _check_regions(settings: Mapping[str, Any], names: list[str]) -> None:
         if region not in [EVERYWHERE, *names]:
             near = did_you_mean(region, names)
             raise ValueError(f"region: no earlier segment step has as={region}{near}")
-        if region == EVERYWHERE and settings["feather"]:
+        if region == EVERYWHERE and settings.get("feather"):
             raise ValueError("feather: would be ignored without a region")
 
 

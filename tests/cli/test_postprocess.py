@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imagegen.images import metadata
+from imagegen.post.operations import OPERATIONS, operation
 from tests.cli.conftest import Call
 from tests.conftest import Run
 
@@ -201,6 +203,32 @@ def test_an_input_is_never_overwritten(call: Call, photo: Path) -> None:
     call("postprocess", photo, "--op", "levels:black=20", "-o", ".")
     assert photo.read_bytes() == before
     assert names(".") == ["photo-1.png", "photo.png"]
+
+
+@pytest.fixture
+def found() -> Iterator[None]:
+    @operation("report", "test-size")
+    def test_size(color: np.ndarray, extras: dict[str, Image.Image | bytes]) -> dict[str, int]:
+        """Tell the size."""
+        extras["note.txt"] = b"hello"
+        extras["grey.png"] = Image.new("L", (2, 2))
+        return {"width": color.shape[1]}
+
+    yield
+    del OPERATIONS["test-size"]
+
+
+@pytest.mark.usefixtures("found")
+def test_reports_and_extra_files(call: Call, photo: Path) -> None:
+    answer = call("postprocess", photo, "--op", "test-size:file=r.jsonl", "-o", "o")
+    path, *extras, report = answer.out.splitlines()
+    assert (path, extras) == ("o/photo.png", ["o/photo-note.txt", "o/photo-grey.png"])
+    assert names("o") == ["photo-grey.png", "photo-note.txt", "photo.png"]
+    expected = {"input": "photo.png", "op": "test-size", "width": 32}
+    assert json.loads(report) == json.loads(Path("r.jsonl").read_text()) == expected
+    record = json.loads(call("postprocess", photo, "--op", "test-size", "-o", "p", "--json").out)
+    assert record["reports"] == [{"op": "test-size", "width": 32}]
+    assert record["extras"] == ["p/photo-note.txt", "p/photo-grey.png"]
 
 
 @pytest.mark.parametrize(
