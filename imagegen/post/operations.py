@@ -90,6 +90,7 @@ class Operation:
         kind: `filter` and `color` give new colours, `alpha` new transparency, `geometry` a picture
             of another size or shape, `segment` a label map, `report` facts.
         summary: first line of the docstring.
+        steps: what to write after `--op` to try it.
         example: a command line that works.
     """
 
@@ -100,6 +101,7 @@ class Operation:
         self.kind = kind
         self.name = run.__name__.replace("_", "-")
         self.summary = (inspect.getdoc(run) or "").partition("\n")[0]
+        self.steps = steps
         self.example = f"imagegen postprocess photo.png --op {steps} -o out.png"
         self._check = check
 
