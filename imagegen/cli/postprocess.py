@@ -77,6 +77,7 @@ def postprocess(
         raise SettingsError("nothing to do", "name an operation with --op; imagegen ops lists them")
 
     done, failed = 0, []
+    said: set[str] = set()
     with ExitStack() as stack, pillow_warnings():
         sources = _sources(inputs or [], stack)
         single = None
@@ -103,6 +104,10 @@ def postprocess(
                 failed.append(source.title)
                 console.complain(f"{source.title}: {error}")
                 continue
+            for note in result.notes:
+                if note not in said:
+                    console.say(f"{source.title}: {note}")
+                    said.add(note)
             record = metadata.with_steps(picture, chain.records)
             name = _name(source, record)
             path = write(metadata.encode(finished, record, picture), name)

@@ -102,18 +102,21 @@ def _take_apart(step: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _check_regions(settings: Mapping[str, Any], names: list[str]) -> None:
     """Check that regions are named before they are used, and once; adds to `names`."""
+    for key in ("region", "keep"):
+        if key in settings:
+            parse_region(settings[key], tuple(names))
+    if settings.get("region") == EVERYWHERE:
+        for key in ("expand", "feather"):
+            if settings.get(key):
+                raise ValueError(f"{key}: would be ignored without a region")
+    if settings.get("of") is not None and settings["of"] not in names:
+        near = did_you_mean(settings["of"], names)
+        raise ValueError(f"of: no earlier segment step has as={settings['of']}{near}")
     if "as" in settings:
         check_name(settings["as"])
         if settings["as"] in names:
             raise ValueError(f"as: an earlier step has the name '{settings['as']}' already")
         names.append(settings["as"])
-    if "region" in settings:
-        region = parse_region(settings["region"]).name
-        if region not in [EVERYWHERE, *names]:
-            near = did_you_mean(region, names)
-            raise ValueError(f"region: no earlier segment step has as={region}{near}")
-        if region == EVERYWHERE and settings.get("feather"):
-            raise ValueError("feather: would be ignored without a region")
 
 
 def _split(text: str, name: str) -> list[str]:
