@@ -63,7 +63,7 @@ class Finished:
     name: str = ""
     extras: dict[str, bytes] = field(default_factory=dict)
     reports: list[dict[str, Any]] = field(default_factory=list)
-    note: str = ""
+    notes: list[str] = field(default_factory=list)
     problem: str = ""
     hint: str = ""
 
@@ -200,8 +200,8 @@ def postprocess(
                 if as_json:
                     console.emit_json({"input": title, "error": item.problem})
                 continue
-            if item.note:
-                console.say(f"{title}: {item.note}")
+            for note in item.notes:
+                console.say(f"{title}: {note}")
             done += 1
             if format_ == "tar":
                 for name, data in [(".png", item.data), *item.extras.items()]:
@@ -279,8 +279,9 @@ def _work(
             for key, extra in result.extras.items()
         }
         finished.reports = result.reports
+        finished.notes = result.notes
         if opened.frames > 1:
-            finished.note = (
+            finished.notes.append(
                 f"the first of {opened.frames} frames is taken "
                 f"(all: ffmpeg -i FILE -f image2pipe -c:v png - | imagegen postprocess ...)"
             )
@@ -499,7 +500,7 @@ def _debugger(folder: Path, opened: Opened) -> Callable[[int, str, Picture, Floa
         for key in picture.maps.keys() - seen:
             seen.add(key)
             labels = picture.maps[key][..., None].clip(0, 65535).astype(np.uint16)
-            sink.place(folder / f"{stem}-labels-{key}.png", png.encode(labels))
+            sink.place(folder / f"{stem}-labels-{key or 'default'}.png", png.encode(labels))
 
     return watch
 

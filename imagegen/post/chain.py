@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from reprlib import repr as short
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.images.pixels import Floats, Pixels, to_image, to_pixels
 from imagegen.images.reading import BadPictureError
 from imagegen.post.operations import OPERATIONS, Operation, Picture
-from imagegen.post.region import EVERYWHERE, blend, check_name, parse_region
+from imagegen.post.region import EVERYWHERE, check_name, parse_region, share
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -124,26 +123,28 @@ def _take_apart(step: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _mask(picture: Picture, settings: Mapping[str, Any]) -> Floats:
-    """Draw the region of a step, feathered as the blend feathers it."""
-    nothing = np.zeros_like(picture.pixels.color[..., :1])
-    chosen = {key: settings[key] for key in ("region", "feather") if key in settings}
-    return blend(nothing, np.ones_like(nothing), picture.maps, **chosen)
+    """Draw the region of a step as its blend does."""
+    chosen = {key: settings[key] for key in ("region", "expand", "feather") if key in settings}
+    return share(picture.pixels, picture.maps, **chosen)
 
 
 def _check_regions(settings: Mapping[str, Any], names: list[str]) -> None:
     """Check that regions are named before they are used, and once; adds to `names`."""
+    for key in ("region", "keep"):
+        if key in settings:
+            parse_region(settings[key], tuple(names))
+    if settings.get("region") == EVERYWHERE:
+        for key in ("expand", "feather"):
+            if settings.get(key):
+                raise ValueError(f"{key}: would be ignored without a region")
+    if settings.get("of") is not None and settings["of"] not in names:
+        near = did_you_mean(settings["of"], names)
+        raise ValueError(f"of: no earlier segment step has as={settings['of']}{near}")
     if "as" in settings:
         check_name(settings["as"])
         if settings["as"] in names:
             raise ValueError(f"as: an earlier step has the name '{settings['as']}' already")
         names.append(settings["as"])
-    if "region" in settings:
-        region = parse_region(settings["region"]).name
-        if region not in [EVERYWHERE, *names]:
-            near = did_you_mean(region, names)
-            raise ValueError(f"region: no earlier segment step has as={region}{near}")
-        if region == EVERYWHERE and settings.get("feather"):
-            raise ValueError("feather: would be ignored without a region")
 
 
 def _split(text: str, name: str) -> list[str]:

@@ -18,7 +18,7 @@ NAMES = sorted(OPERATIONS)
 BLENDED = [name for name in NAMES if OPERATIONS[name].kind in ("filter", "color", "alpha")]
 
 # Filters whose result is colours and alpha both.
-CHANGE_ALPHA: set[str] = set()
+CHANGE_ALPHA = {"seamless"}
 
 
 def step(name: str, **settings: object) -> dict[str, dict[str, object]]:
