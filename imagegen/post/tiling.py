@@ -96,10 +96,10 @@ def tile(
 
 @operation("report", "seam")
 def seam(pixels: Pixels) -> dict[str, float]:
-    """Measure how well a texture repeats: 1 is as smooth as anywhere inside, above that it shows.
+    """Measure how well a texture repeats: up to 1 is as smooth as inside, above 1.5 it shows.
 
-    For each direction, the mean step from the last row or column to the first, divided by the mean
-    step between neighbours inside. Under 1.5 hardly anybody sees a seam.
+    For each direction, the mean step from the last row or column to the first, divided by the 90th
+    percentile of those between neighbours inside.
     """
     color = pixels.color if pixels.alpha is None else pixels.color * pixels.alpha
     across, down = _seam(color, 1), _seam(color, 0)
@@ -107,8 +107,10 @@ def seam(pixels: Pixels) -> dict[str, float]:
 
 
 def _seam(color: Floats, axis: int) -> float:
-    inside = float(np.abs(np.diff(color, axis=axis)).mean()) if color.shape[axis] > 1 else 0.0
-    ends = np.take(color, [0, -1], axis)
+    others = tuple(index for index in range(3) if index != axis)
+    ends = np.take(color, [-1, 0], axis)
     step = float(np.abs(np.diff(ends, axis=axis)).mean())
+    steps = np.abs(np.diff(color, axis=axis)).mean(axis=others)
+    inside = float(np.percentile(steps, 90)) if len(steps) else 0.0
     # A flat picture with a step in it would be infinitely bad; half a level of 8 bits is nothing.
     return round(max(step, 0.5 / 255) / max(inside, 0.5 / 255), 4)

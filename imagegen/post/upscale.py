@@ -13,7 +13,7 @@ from imagegen.post.color import luminance
 from imagegen.post.geometry import check_size, mixed
 from imagegen.post.operations import Moved, operation
 
-REACH = 4
+REACH = 8
 """Pixels beyond the picture that a doubling looks at."""
 
 

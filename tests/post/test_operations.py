@@ -29,6 +29,11 @@ FILES = Path(__file__).parent / "files"
 NEEDED = {
     "lut": {"file": str(FILES / "warm.cube")},
     "match": {"reference": str(FILES / "sunset.png")},
+    "crop": {"content": True},
+    "nine-patch": {"width": 20, "height": 9, "border": 0},
+    "pad": {"by": 3},
+    "resize": {"scale": 1.5},
+    "slice-sheet": {"columns": 1, "rows": 1},
 }
 
 
