@@ -117,18 +117,21 @@ def chromatic_aberration(
     height, width = color.shape[:2]
     if color.shape[2] == 1:
         return color
-    filled = fill_hidden(color, alpha)
     x, y = _from_centre(color)
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    # With room for all moves: at its own borders OpenCV 5 never ends on a picture of one row.
+    room = int(np.ceil(abs(amount))) + 3
+    wide = cv2.copyMakeBorder(
+        fill_hidden(color, alpha), room, room, room, room, cv2.BORDER_REFLECT_101
+    )
     moved = color.copy()
     for channel, way in ((0, amount), (2, -amount)):
         # What comes to a place by a move outwards was further in before.
         moved[..., channel] = cv2.remap(
-            np.ascontiguousarray(filled[..., channel]),
-            (columns - way * x).astype(np.float32),
-            (rows - way * y).astype(np.float32),
+            np.ascontiguousarray(wide[..., channel]),
+            (columns + room - way * x).astype(np.float32),
+            (rows + room - way * y).astype(np.float32),
             cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REFLECT_101,
         )
     return moved
 

@@ -10,6 +10,9 @@ from imagegen.images.pixels import Floats
 from imagegen.post.color import from_linear, to_linear
 from imagegen.post.region import visible
 
+WIDE = 20
+"""Sigma from which on a Gaussian is not summed up: at 200 that would take 18 s, not 0.5 s."""
+
 
 def average(color: Floats, alpha: Floats | None, mean: Callable[[Floats], Floats]) -> Floats:
     """Average by weights of alpha, so that the colour of transparent pixels does not come through.
@@ -37,8 +40,23 @@ def gaussian_mean(values: Floats, sigma: float) -> Floats:
     """Average with a Gaussian of this sigma in pixels, whatever alpha is."""
     import cv2
 
+    if sigma > WIDE:
+        return _wide_gaussian_mean(values, sigma)
     blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(blurred, np.float32).reshape(values.shape)
+
+
+def _wide_gaussian_mean(values: Floats, sigma: float) -> Floats:
+    """Do the same with cosines, which mirror at the edge as these borders do: as fast for any."""
+    from scipy.fft import dct, idct
+
+    for axis in (0, 1):
+        last = values.shape[axis] - 1
+        if last > 0:
+            decay = np.exp(-((np.pi * sigma / last * np.arange(last + 1)) ** 2) / 2)
+            decay = np.expand_dims(decay, (1 - axis, 2)).astype(np.float32)
+            values = idct(dct(values, 1, axis=axis) * decay, 1, axis=axis)
+    return values
 
 
 def box_mean(values: Floats, size: int) -> Floats:

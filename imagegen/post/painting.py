@@ -27,7 +27,7 @@ def oil(
 
     Each pixel becomes the mean of eight sectors around it, those with the least variance (of
     sRGB values) counting most (Papari, Petkov and Campisi 2007). At 1024 x 1024 pixels about
-    2 s for a radius of 4.
+    1 s.
 
     Args:
         radius: Of the dabs in pixels.
@@ -88,7 +88,7 @@ def cartoon(
 
     Texture is smoothed by rounds of a bilateral filter, lightness is rounded to soft steps, and
     lines are drawn where it falls faster than around. Works in CIE Lab. At 1024 x 1024 pixels about
-    1.5 s.
+    1 s.
 
     Args:
         tones: Steps of lightness.

@@ -35,7 +35,7 @@ def halftone(
     """Print with dots that are larger where it is darker.
 
     Colours take three inks, cyan, magenta and yellow, each with a screen of its own angle. Tones
-    stay on the mean, in linear light, as eyes mix the dots. At 1024 x 1024 pixels about 2 s.
+    stay on the mean, in linear light, as eyes mix the dots. At 1024 x 1024 pixels about 1 s.
 
     Args:
         size: Distance of the dots in pixels.
