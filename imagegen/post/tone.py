@@ -296,7 +296,8 @@ def auto_levels(
     seen = color[visible(alpha, color.shape[:2])]
     if len(seen) == 0:
         return color
-    low, high = (np.percentile(seen, at, axis=0) for at in (cutoff, 100 - cutoff))
+    ends = [np.percentile(np.ascontiguousarray(c), [cutoff, 100 - cutoff]) for c in seen.T]
+    low, high = np.transpose(ends)
     flat = high - low < 1e-6
     low, high = np.where(flat, 0, low), np.where(flat, 1, high)
     scaled = (color - low.astype(np.float32)) / (high - low).astype(np.float32)
