@@ -15,7 +15,7 @@ from PIL import Image
 from imagegen.catalog import Catalog
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.images.pixels import Floats, Pixels
-from imagegen.post.region import EVERYWHERE, Labels, blend, mask, remember
+from imagegen.post.region import EVERYWHERE, Labels, mask, remember, share
 
 Kind = Literal["filter", "color", "alpha", "geometry", "segment", "report"]
 Values = dict[str, Any]
@@ -34,35 +34,45 @@ class Picture:
         maps: label maps by name, as large as the picture.
         reports: what report steps say, in order.
         extras: more files to write beside the output; the key ends their name: `mask.png`.
+        notes: what people should know of the steps, such as that a region was empty.
     """
 
     pixels: Pixels
     maps: dict[str, Labels] = field(default_factory=dict)
     reports: list[Values] = field(default_factory=list)
     extras: dict[str, Image.Image | bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def no_settings() -> None:
     """Take nothing for free."""
 
 
-def where(*, region: str = EVERYWHERE, file: str | None = None) -> None:
-    """Settings that every report takes for free.
+def written(*, file: str | None = None) -> None:
+    """Settings of reports on the whole picture.
 
     Args:
-        region: What of the picture to look at: NAME, NAME:3, !NAME or all.
+        file: A file to add the report to, as a line of JSON; without it, the terminal.
+    """
+
+
+def where(*, region: str = EVERYWHERE, file: str | None = None) -> None:
+    """Settings of reports that ask for `inside`.
+
+    Args:
+        region: What of the picture to look at: subject, label:3, NAME and the like, or all.
         file: A file to add the report to, as a line of JSON; without it, the terminal.
     """
 
 
 # The keyword arguments of these are the settings that operations of a kind take for free.
 FREE: dict[Kind, Callable[..., Any]] = {
-    "filter": blend,
-    "color": blend,
-    "alpha": blend,
+    "filter": share,
+    "color": share,
+    "alpha": share,
     "geometry": no_settings,
     "segment": remember,
-    "report": where,
+    "report": written,
 }
 
 TYPE_NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
@@ -90,6 +100,7 @@ class Operation:
         kind: `filter` and `color` give new colours, `alpha` new transparency, `geometry` a picture
             of another size or shape, `segment` a label map, `report` facts.
         summary: first line of the docstring.
+        steps: what to write after `--op` to try it.
         example: a command line that works.
     """
 
@@ -100,6 +111,7 @@ class Operation:
         self.kind = kind
         self.name = run.__name__.replace("_", "-")
         self.summary = (inspect.getdoc(run) or "").partition("\n")[0]
+        self.steps = steps
         self.example = f"imagegen postprocess photo.png --op {steps} -o out.png"
         self._check = check
 
@@ -112,7 +124,12 @@ class Operation:
     @cached_property
     def settings(self) -> list[Setting]:
         """All settings in order, those that it takes for free last."""
-        return _settings_of(self.run) + _settings_of(FREE[self.kind])
+        return _settings_of(self.run) + _settings_of(self._free)
+
+    @property
+    def _free(self) -> Callable[..., Any]:
+        looks_inside = self.kind == "report" and "inside" in self.inputs
+        return where if looks_inside else FREE[self.kind]
 
     @property
     def hint(self) -> str:
@@ -138,21 +155,34 @@ class Operation:
         # Not only for speed: before + 0 * after is no number where after is none.
         if settings.get("strength") == 0:
             return
-        result = self.run(*self._given(picture, settings), **_arguments(self.run, settings))
-        free = _arguments(FREE[self.kind], settings)
+        free = _arguments(self._free, settings)
+        inside = self._inside(picture, free)
+        if inside is not None and not inside.any():
+            picture.notes.append(f"{self.name}: the region {settings['region']} is empty")
+            if self.kind == "report":
+                picture.reports.append({"op": self.name, "region": settings["region"], "pixels": 0})
+            return
+        result = self.run(*self._given(picture, inside), **_arguments(self.run, settings))
         if self.kind == "segment":
-            remember(picture.pixels.color, result, picture.maps, **free)
+            remember(result, picture.maps, **free)
         elif self.kind == "report":
             picture.reports.append({"op": self.name, **result})
         elif self.kind == "geometry":
             picture.pixels, follow = result
             picture.maps = {name: follow(labels) for name, labels in picture.maps.items()}
         else:
-            _lay_over(picture, result, self.kind, free)
+            _lay_over(picture, result, self.kind, inside)
 
-    def _given(self, picture: Picture, settings: Values) -> list[Any]:
+    def _inside(self, picture: Picture, free: Values) -> Floats | None:
+        """Draw where to work and how much; None is everywhere."""
+        if free.get("region", EVERYWHERE) == EVERYWHERE and free.get("strength", 1) == 1:
+            return None
+        if self.kind == "report":
+            return mask(free["region"], picture.pixels, picture.maps)
+        return share(picture.pixels, picture.maps, **free)
+
+    def _given(self, picture: Picture, inside: Floats | None) -> list[Any]:
         pixels = picture.pixels
-        size = pixels.color.shape[:2]
         offers: dict[str, Callable[[], Any]] = {
             "pixels": lambda: pixels,
             "color": lambda: pixels.color,
@@ -160,13 +190,13 @@ class Operation:
             "depth": lambda: pixels.depth,
             "maps": lambda: picture.maps,
             "extras": lambda: picture.extras,
-            "inside": lambda: mask(settings["region"], picture.maps, size),
+            "inside": lambda: np.ones_like(pixels.color[..., :1]) if inside is None else inside,
         }
         return [offers[name]() for name in self.inputs]
 
 
-def _lay_over(picture: Picture, result: Any, kind: Kind, free: Values) -> None:
-    """Blend new colours, new alpha or both into a picture of the same size."""
+def _lay_over(picture: Picture, result: Any, kind: Kind, inside: Floats | None) -> None:
+    """Blend new colours, new alpha or both into a picture of the same size, where it is inside."""
     pixels = picture.pixels
     color, alpha = pixels.color, pixels.alpha
     if isinstance(result, tuple):
@@ -175,11 +205,11 @@ def _lay_over(picture: Picture, result: Any, kind: Kind, free: Values) -> None:
         alpha = result
     else:
         color = result
-    whole = free["region"] == EVERYWHERE and free["strength"] == 1
 
     def mixed(before: Floats, after: Floats) -> Floats:
         after = after.clip(0, 1)
-        return after if whole else blend(before, after, picture.maps, **free)
+        # Unlike before + inside * (after - before), this form is exact at both ends.
+        return after if inside is None else (1 - inside) * before + inside * after
 
     new = Pixels(pixels.color, pixels.alpha, pixels.depth)
     if color is not pixels.color:

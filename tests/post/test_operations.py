@@ -19,7 +19,7 @@ NAMES = sorted(OPERATIONS)
 BLENDED = [name for name in NAMES if OPERATIONS[name].kind in ("filter", "color", "alpha")]
 
 # Filters whose result is colours and alpha both.
-CHANGE_ALPHA: set[str] = set()
+CHANGE_ALPHA = {"seamless"}
 
 
 # What turns grey pictures into coloured ones.
@@ -29,6 +29,11 @@ FILES = Path(__file__).parent / "files"
 NEEDED = {
     "lut": {"file": str(FILES / "warm.cube")},
     "match": {"reference": str(FILES / "sunset.png")},
+    "crop": {"content": True},
+    "nine-patch": {"width": 20, "height": 9, "border": 0},
+    "pad": {"by": 3},
+    "resize": {"scale": 1.5},
+    "slice-sheet": {"columns": 1, "rows": 1},
 }
 
 

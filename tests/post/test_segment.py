@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen.images.pixels import to_pixels
+from imagegen.images.pixels import Pixels, to_pixels
 from imagegen.post.region import mask
 from imagegen.post.segment import segment
 from tests.post.conftest import MODES, picture
@@ -85,7 +85,9 @@ def test_region_expressions() -> None:
     maps = {"it": np.array([[0, 1, 2]], np.int32)}
 
     def drawn(expression: str) -> list[float]:
-        return mask(expression, maps, (1, 3)).ravel().tolist()
+        return (
+            mask(expression, Pixels(np.zeros((1, 3, 1), np.float32), None), maps).ravel().tolist()
+        )
 
     assert drawn("it") == [0, 1, 1]
     assert drawn("!it") == [1, 0, 0]
