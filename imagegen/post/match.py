@@ -35,7 +35,7 @@ def _has_reference(settings: dict[str, Any]) -> None:
         raise ValueError(f"reference: {error}") from None
 
 
-@operation("color", "match:reference=sunset.jpg,method=reinhard", check=_has_reference)
+@operation("color", "match:reference=sunset.png,method=reinhard", check=_has_reference)
 def match(
     color: Floats,
     alpha: Floats | None,

@@ -221,7 +221,8 @@ def clahe(
         tiles: How many tiles along each side.
     """
     seen = visible(alpha, color.shape[:2])
-    levels = depth + 1 if color.shape[2] == 1 else 4096
+    # L* of 8-bit colours takes more than 256 values.
+    levels = 65536 if depth > 255 else 256 if color.shape[2] == 1 else 4096
     return _with_lightness(color, lambda tones: _by_tiles(tones, seen, clip, tiles, levels))
 
 
