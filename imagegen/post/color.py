@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -32,15 +33,16 @@ def white_balance(
             (shades-of-grey, Finlayson and Trezzi 2004).
     """
     linear = to_linear(color)
-    seen = linear[visible(alpha, linear.shape[:2])].astype(np.float64)
+    seen = linear[visible(alpha, linear.shape[:2])]
     if len(seen) == 0:
         return color
     if method == "grey-world":
-        light = seen.mean(axis=0)
+        light = seen.mean(axis=0, dtype=np.float64)
     elif method == "white-patch":
         light = np.percentile(seen, 99, axis=0)
     else:
-        light = (seen**6).mean(axis=0) ** (1 / 6)
+        squares = seen * seen
+        light = (squares * squares * squares).mean(axis=0, dtype=np.float64) ** (1 / 6)
     # A channel with next to nothing in it has nothing to bring up but noise.
     gain = luminance(light) / np.maximum(light, 1e-3)
     return from_linear(linear * gain.astype(np.float32))
@@ -101,11 +103,11 @@ def auto_contrast(
     if len(seen) == 0:
         return color
     # Not of the luma: a red far brighter than its luma would clip, and its hue change.
-    low = float(np.percentile(seen.min(axis=1), cutoff))
-    high = float(np.percentile(seen.max(axis=1), 100 - cutoff))
+    low = float(np.percentile(reduce(np.minimum, seen.T), cutoff))
+    high = float(np.percentile(reduce(np.maximum, seen.T), 100 - cutoff))
     if high - low < 1e-6:
         return color
-    return (color - low) / (high - low)
+    return (color - np.float32(low)) * np.float32(1 / (high - low))
 
 
 @operation("color", "saturation:amount=1.5")
@@ -127,8 +129,9 @@ def saturation(
     linear = to_linear(color)
     grey = luminance(linear)[..., None]
     away = linear - grey
-    room = np.where(away > 0, 1 - grey, grey) / np.maximum(np.abs(away), 1e-6)
-    factor = np.minimum(np.float32(amount), np.maximum(room.min(axis=2, keepdims=True), 1))
+    room = np.where(away > 0, 1 - grey, grey) / np.maximum(np.abs(away), np.float32(1e-6))
+    least = reduce(np.minimum, np.moveaxis(room, 2, 0))[..., None]
+    factor = np.minimum(np.float32(amount), np.maximum(least, 1))
     return from_linear(grey + factor * away)
 
 

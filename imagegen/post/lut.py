@@ -82,13 +82,15 @@ def _through(table: Table, color: Floats, interpolation: str) -> Floats:
 
 
 def _cells(values: Floats, points: Floats) -> tuple[Floats, Any, Floats, Any]:
-    """Return the entries in a row, and for each point its cell's first, its place there, steps."""
+    """Return the entries in a row, each point's cell and its place there (3, N), and the steps."""
     size = len(values)
-    scaled = points.clip(0, 1) * np.float32(size - 1)
-    cell = scaled.astype(np.int32).clip(0, size - 2)
+    # By channel: NumPy is slow along an axis of three.
+    scaled = np.ascontiguousarray(points.T).clip(0, 1) * np.float32(size - 1)
+    cell = np.minimum(scaled.astype(np.int32), size - 2)
     # Red runs fastest.
     steps = np.array([1, size, size * size], np.int32)
-    return values.reshape(-1, 3), cell @ steps, scaled - cell, steps
+    first = cell[0] + steps[1] * cell[1] + steps[2] * cell[2]
+    return values.reshape(-1, 3), first, scaled - cell, steps
 
 
 def _tetrahedral(values: Floats, points: Floats) -> Floats:
@@ -97,13 +99,14 @@ def _tetrahedral(values: Floats, points: Floats) -> Floats:
     They are met by going from the cell's first corner along its axes, the longest way first.
     """
     flat, first, share, steps = _cells(values, points)
-    red, green, blue = share.T
-    most, least = share.max(axis=1), share.min(axis=1)
+    red, green, blue = share
+    most = np.maximum(np.maximum(red, green), blue)
+    least = np.minimum(np.minimum(red, green), blue)
     along_most = np.where(red == most, steps[0], np.where(green == most, steps[1], steps[2]))
     # Of equal ways the last is the least, so that it is never the most as well.
     along_least = np.where(blue == least, steps[2], np.where(green == least, steps[1], steps[0]))
     last = first + steps.sum()
-    middle = share.sum(axis=1) - most - least
+    middle = red + green + blue - most - least
     mixed: Floats = (
         (1 - most)[:, None] * flat[first]
         + (most - middle)[:, None] * flat[first + along_most]
@@ -116,19 +119,19 @@ def _tetrahedral(values: Floats, points: Floats) -> Floats:
 def _trilinear(values: Floats, points: Floats) -> Floats:
     """Mix the eight corners of the cell that a point is in."""
     flat, first, share, steps = _cells(values, points)
-    red, green, blue = (share[:, axis, None] for axis in range(3))
+    red, green, blue = share[..., None]
 
-    def along_red(corner: Any) -> Floats:
+    def along_red(corner: Any) -> Any:
         start = flat[corner]
-        mixed: Floats = start + red * (flat[corner + steps[0]] - start)
-        return mixed
+        return start + red * (flat[corner + steps[0]] - start)
 
-    def along_green(corner: Any) -> Floats:
+    def along_green(corner: Any) -> Any:
         start = along_red(corner)
         return start + green * (along_red(corner + steps[1]) - start)
 
     start = along_green(first)
-    return start + blue * (along_green(first + steps[2]) - start)
+    mixed: Floats = start + blue * (along_green(first + steps[2]) - start)
+    return mixed
 
 
 @lru_cache(maxsize=4)

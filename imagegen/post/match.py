@@ -35,7 +35,7 @@ def _has_reference(settings: dict[str, Any]) -> None:
         raise ValueError(f"reference: {error}") from None
 
 
-@operation("color", "match:reference=sunset.jpg,method=reinhard", check=_has_reference)
+@operation("color", "match:reference=sunset.png,method=reinhard", check=_has_reference)
 def match(
     color: Floats,
     alpha: Floats | None,
@@ -109,10 +109,9 @@ def _cdf_match(values: Floats, goals: Any, shares: Any) -> Any:
 
 def _moments(colors: Floats) -> tuple[Any, Any]:
     """Return mean and covariance."""
-    exact = colors.astype(np.float64)
-    mean = exact.mean(axis=0)
-    away = exact - mean
-    return mean, away.T @ away / len(exact)
+    mean = np.array([channel.mean(dtype=np.float64) for channel in colors.T])
+    away = colors - mean.astype(np.float32)
+    return mean, (away.T @ away).astype(np.float64) / len(colors)
 
 
 def _transport(covariance: Any, goal: Any) -> Any:
@@ -130,5 +129,9 @@ def _root(matrix: Any) -> Any:
 
 
 def _moved(color: Floats, mean: Any, matrix: Any, goal: Any) -> Floats:
-    moved = color.reshape(-1, color.shape[2]) @ matrix.T.astype(np.float32)
-    return np.asarray(moved + (goal - matrix @ mean), np.float32).reshape(color.shape)
+    """Apply the linear map, about the mean, and move that to the goal."""
+    import cv2
+
+    both = np.column_stack([matrix, goal - matrix @ mean]).astype(np.float32)
+    moved = cv2.transform(np.ascontiguousarray(color), both)
+    return np.asarray(moved, np.float32).reshape(color.shape)

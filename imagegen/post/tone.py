@@ -221,7 +221,8 @@ def clahe(
         tiles: How many tiles along each side.
     """
     seen = visible(alpha, color.shape[:2])
-    levels = depth + 1 if color.shape[2] == 1 else 4096
+    # L* of 8-bit colours takes more than 256 values.
+    levels = 65536 if depth > 255 else 256 if color.shape[2] == 1 else 4096
     return _with_lightness(color, lambda tones: _by_tiles(tones, seen, clip, tiles, levels))
 
 
@@ -296,7 +297,8 @@ def auto_levels(
     seen = color[visible(alpha, color.shape[:2])]
     if len(seen) == 0:
         return color
-    low, high = (np.percentile(seen, at, axis=0) for at in (cutoff, 100 - cutoff))
+    ends = [np.percentile(np.ascontiguousarray(c), [cutoff, 100 - cutoff]) for c in seen.T]
+    low, high = np.transpose(ends)
     flat = high - low < 1e-6
     low, high = np.where(flat, 0, low), np.where(flat, 1, high)
     scaled = (color - low.astype(np.float32)) / (high - low).astype(np.float32)
