@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imagegen.cli import options
+from imagegen.errors import SettingsError, UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from imagegen.post.operations import Operation
 
 
 def ops(
     name: Annotated[str | None, typer.Argument(help="An operation, to see its settings.")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Make a picture of before and after.")
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="What to preview on; else a drawn scene."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.png", help="Where the preview goes."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the operations of `postprocess`, or show one with its settings and an example.
@@ -19,20 +37,24 @@ def ops(
 
         imagegen ops
         imagegen ops sharpen
+        imagegen ops sharpen --preview -o sharpen.png
+        imagegen ops --json | jq -r .name
     """
     from imagegen.cli.console import emit, emit_json
     from imagegen.post.operations import OPERATIONS
 
+    if preview:
+        if name is None:
+            raise SettingsError("--preview of which operation?", "imagegen ops sharpen --preview")
+        emit(str(_preview(OPERATIONS[name], picture, output)))
+        return
+    for flag, value in [("--picture", picture), ("-o", output)]:
+        if value is not None:
+            raise SettingsError(f"{flag} goes with --preview", "imagegen ops sharpen --preview")
     chosen = [OPERATIONS[name]] if name else sorted(OPERATIONS.values(), key=lambda op: op.name)
     if as_json:
         for op in chosen:
-            settings = [
-                {"name": s.name, "type": s.type, "default": s.default, "help": s.help}
-                for s in op.settings
-            ]
-            emit_json(
-                {"name": op.name, "kind": op.kind, "summary": op.summary, "settings": settings}
-            )
+            emit_json(_described(op))
         return
     if not name:
         width = max(len(op.name) for op in chosen)
@@ -46,6 +68,66 @@ def ops(
     emit(f"{op.name} ({op.kind}): {op.summary}")
     for setting in op.settings:
         bounds = f", {setting.range}" if setting.range else ""
-        emit(f"  {setting.name} ({setting.type}{bounds}; default {setting.default})")
+        default = "required" if setting.required else f"default {setting.default}"
+        emit(f"  {setting.name} ({setting.type}{bounds}; {default})")
         emit(f"      {setting.help}")
     emit(f"example: {op.example}")
+    emit(f"see it:  imagegen ops {op.name} --preview")
+
+
+def _described(op: Operation) -> dict[str, Any]:
+    settings = [
+        {
+            "name": s.name,
+            "type": s.type,
+            "range": s.range,
+            "default": s.default,
+            "required": s.required,
+            "help": s.help,
+        }
+        for s in op.settings
+    ]
+    return {
+        "name": op.name,
+        "kind": op.kind,
+        "summary": op.summary,
+        "settings": settings,
+        "example": op.example,
+    }
+
+
+def _preview(op: Operation, file: Path | None, output: Path | None) -> Path:
+    """Run an operation's own example on a picture, and lay the result beside it."""
+    import shlex
+
+    from imagegen.cli import sink
+    from imagegen.images import files, grid, metadata
+    from imagegen.images.pixels import to_image
+    from imagegen.images.reading import BadPictureError
+    from imagegen.images.scene import scene
+    from imagegen.post.chain import build_chain
+
+    words = shlex.split(f"--op {op.steps}")
+    chain = build_chain([word for word in words if word != "--op"])
+    if output is not None:
+        sink.check_file(output, "-o")
+    try:
+        before = scene() if file is None else to_image(files.read(file.read_bytes()).pixels)
+        after = chain(before)
+    except BadPictureError as error:
+        raise UserError(f"{file or op.name}: {error}", error.hint) from None
+    data = metadata.encode(grid.sheet(_same_height([before, after])), {"preview": op.steps})
+    if output is None:
+        return sink.place(Path("outputs") / f"{op.name}-preview.png", data)
+    from imagegen import durable
+
+    durable.write(output, data)
+    return output
+
+
+def _same_height(pictures: list[Image.Image]) -> list[Image.Image]:
+    """Shrink what is larger than the first picture, so that both can be seen."""
+    limit = max(pictures[0].size)
+    for picture in pictures[1:]:
+        picture.thumbnail((limit, limit))
+    return pictures

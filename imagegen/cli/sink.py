@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from imagegen import durable
@@ -12,6 +14,29 @@ from imagegen.images.reading import SUFFIXES
 
 Sink = Callable[[bytes, str], Path | None]
 """Takes the bytes of a PNG file and a name without suffix; returns the path, or None."""
+
+
+def streams(output: str | None, as_json: bool = False) -> bool:
+    """Say whether pictures go to a stream."""
+    piped = output is None and not as_json and (console.is_pipe(1) or console.is_file(1))
+    return output == "-" or piped
+
+
+def tar_stream(stack: ExitStack) -> Sink:
+    """Return what writes a tar archive to stdout; it is ended when `stack` is left in peace."""
+    write = _stream()
+
+    def end(kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            write(bytes(tarfile.RECORDSIZE), "")
+
+    def member(data: bytes, name: str) -> None:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        write(info.tobuf() + data + bytes(-len(data) % tarfile.BLOCKSIZE), name)
+
+    stack.push(end)
+    return member
 
 
 def choose(output: str | None, folder: str, *, single: bool | None, as_json: bool = False) -> Sink:
@@ -105,19 +130,24 @@ def _folder(target: Path) -> Sink:
     ready(target)
 
     def write(data: bytes, name: str) -> Path:
-        path = target / f"{name}.png"
-        if path.parent != target:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        count = 0
-        # Another picture of that name stays: the new one gets a number.
-        while path.exists() and (not path.is_file() or path.read_bytes() != data):
-            count += 1
-            path = path.with_name(f"{Path(name).name}-{count}.png")
-        if not path.exists():
-            durable.write(path, data)
-        return path
+        return place(target / f"{name}.png", data)
 
     return write
+
+
+def place(path: Path, data: bytes) -> Path:
+    """Write a file, and return its path: with a number, if another file has that name.
+
+    A file that holds just that already is left alone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stem, count = path.stem, 0
+    while path.exists() and (not path.is_file() or path.read_bytes() != data):
+        count += 1
+        path = path.with_name(f"{stem}-{count}{path.suffix}")
+    if not path.exists():
+        durable.write(path, data)
+    return path
 
 
 def ready(folder: Path) -> None:

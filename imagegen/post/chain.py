@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from reprlib import repr as short
 from typing import Any
 
 from PIL import Image
 
 from imagegen.errors import SettingsError, did_you_mean
-from imagegen.images.pixels import Pixels, to_image, to_pixels
+from imagegen.images.pixels import Floats, Pixels, to_image, to_pixels
+from imagegen.images.reading import BadPictureError
 from imagegen.post.operations import OPERATIONS, Operation, Picture
-from imagegen.post.region import EVERYWHERE, check_name, parse_region
+from imagegen.post.region import EVERYWHERE, check_name, parse_region, share
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+Watch = Callable[[int, str, Picture, Floats | None], None]
+"""Is shown each step of a chain."""
 
 
 class Chain:
@@ -28,11 +33,28 @@ class Chain:
         """Return the picture after all steps, and forget what else they make."""
         return to_image(self.run(to_pixels(image)).pixels)
 
-    def run(self, pixels: Pixels) -> Picture:
-        """Return the picture after all steps, with the reports and extra files of the steps."""
+    def run(self, pixels: Pixels, watch: Watch | None = None) -> Picture:
+        """Return the picture after all steps, with the reports and extra files of the steps.
+
+        Args:
+            pixels: the picture before.
+            watch: is called after each step with its number from 1, its name, what has become of
+                the picture, and the mask of the step's region if it has one.
+
+        Raises:
+            BadPictureError: if a step can't be done with this picture.
+        """
         picture = Picture(pixels)
-        for operation, settings in self._steps:
-            operation(picture, settings)
+        for number, (operation, settings) in enumerate(self._steps, start=1):
+            inside = None
+            if watch and settings.get("region", EVERYWHERE) != EVERYWHERE:
+                inside = _mask(picture, settings)
+            try:
+                operation(picture, settings)
+            except BadPictureError as error:
+                raise BadPictureError(f"{operation.name}: {error}", error.hint) from error
+            if watch:
+                watch(number, operation.name, picture, inside)
         return picture
 
     def __len__(self) -> int:
@@ -98,6 +120,12 @@ def _take_apart(step: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         f"expected a step such as 'sharpen' or {{sharpen: {{amount: 0.3}}}}, got {short(step)}",
         _SEE,
     )
+
+
+def _mask(picture: Picture, settings: Mapping[str, Any]) -> Floats:
+    """Draw the region of a step as its blend does."""
+    chosen = {key: settings[key] for key in ("region", "expand", "feather") if key in settings}
+    return share(picture.pixels, picture.maps, **chosen)
 
 
 def _check_regions(settings: Mapping[str, Any], names: list[str]) -> None:

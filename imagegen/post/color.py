@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -73,8 +74,12 @@ def levels(
         out_black: Level to put in the place of black.
         out_white: Level to put in the place of white; below out_black gives a negative.
     """
-    scaled = ((color * 255 - black) / (white - black)).clip(0, 1) ** (1 / gamma)
-    return np.asarray((out_black + (out_white - out_black) * scaled) / 255, np.float32)
+
+    def curve(values: Any) -> Any:
+        scaled = ((values * 255 - black) / (white - black)).clip(0, 1) ** (1 / gamma)
+        return (out_black + (out_white - out_black) * scaled) / 255
+
+    return by_value(color, curve)
 
 
 @operation("color", "auto-contrast:cutoff=1")
@@ -127,15 +132,55 @@ def saturation(
     return from_linear(grey + factor * away)
 
 
+def by_value(color: Floats, curve: Callable[[Any], Any]) -> Floats:
+    """Send each value, in [0, 1], through a curve, by a table of the 65,536 values of 16 bit.
+
+    Exact for pictures of 8 and 16 bit (255 divides 65,535); what lies between, after other steps,
+    goes to the nearest.
+    """
+    return look_up(color, curve(np.arange(65536) / 65535))
+
+
+def look_up(color: Floats, table: Any) -> Floats:
+    """Look each value up in a table of 65,536."""
+    table = np.asarray(table, np.float32)
+    found: Floats = table[np.rint(color * np.float32(65535)).astype(np.uint16)]
+    return found
+
+
 def to_linear(color: Floats) -> Floats:
     """Undo the sRGB transfer function (IEC 61966-2-1)."""
-    return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    return by_value(
+        color, lambda v: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    )
 
 
 def from_linear(linear: Floats) -> Floats:
     """Apply the sRGB transfer function (IEC 61966-2-1)."""
-    linear = linear.clip(0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    # No table: near black the curve is too steep for 65,536 values.
+    linear = np.asarray(linear, np.float32).clip(0, 1)
+    bent = power(linear, 1 / 2.4) * np.float32(1.055) - np.float32(0.055)
+    return np.where(linear <= 0.0031308, linear * np.float32(12.92), bent)
+
+
+def power(values: Floats, exponent: float) -> Floats:
+    """Raise values from 0 up to a power, three times as fast as NumPy."""
+    import cv2
+
+    raised = cv2.pow(np.ascontiguousarray(values), exponent)
+    return np.asarray(raised, np.float32).reshape(values.shape)
+
+
+def transform(color: Floats, matrix: Any) -> Floats:
+    """Multiply each colour by a matrix of 3 rows; grey counts as three equal channels."""
+    import cv2
+
+    return np.asarray(cv2.transform(rgb(color), np.asarray(matrix, np.float32)), np.float32)
+
+
+def rgb(color: Floats) -> Floats:
+    """Return three channels of one or three."""
+    return np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:2], 3)))
 
 
 def luminance(color: Any) -> Any:

@@ -48,8 +48,16 @@ def no_settings() -> None:
     """Take nothing for free."""
 
 
+def written(*, file: str | None = None) -> None:
+    """Settings of reports on the whole picture.
+
+    Args:
+        file: A file to add the report to, as a line of JSON; without it, the terminal.
+    """
+
+
 def where(*, region: str = EVERYWHERE, file: str | None = None) -> None:
-    """Settings that every report takes for free.
+    """Settings of reports that ask for `inside`.
 
     Args:
         region: What of the picture to look at: subject, label:3, NAME and the like, or all.
@@ -64,7 +72,7 @@ FREE: dict[Kind, Callable[..., Any]] = {
     "alpha": share,
     "geometry": no_settings,
     "segment": remember,
-    "report": where,
+    "report": written,
 }
 
 TYPE_NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
@@ -92,6 +100,7 @@ class Operation:
         kind: `filter` and `color` give new colours, `alpha` new transparency, `geometry` a picture
             of another size or shape, `segment` a label map, `report` facts.
         summary: first line of the docstring.
+        steps: what to write after `--op` to try it.
         example: a command line that works.
     """
 
@@ -102,6 +111,7 @@ class Operation:
         self.kind = kind
         self.name = run.__name__.replace("_", "-")
         self.summary = (inspect.getdoc(run) or "").partition("\n")[0]
+        self.steps = steps
         self.example = f"imagegen postprocess photo.png --op {steps} -o out.png"
         self._check = check
 
@@ -114,7 +124,12 @@ class Operation:
     @cached_property
     def settings(self) -> list[Setting]:
         """All settings in order, those that it takes for free last."""
-        return _settings_of(self.run) + _settings_of(FREE[self.kind])
+        return _settings_of(self.run) + _settings_of(self._free)
+
+    @property
+    def _free(self) -> Callable[..., Any]:
+        looks_inside = self.kind == "report" and "inside" in self.inputs
+        return where if looks_inside else FREE[self.kind]
 
     @property
     def hint(self) -> str:
@@ -140,7 +155,7 @@ class Operation:
         # Not only for speed: before + 0 * after is no number where after is none.
         if settings.get("strength") == 0:
             return
-        free = _arguments(FREE[self.kind], settings)
+        free = _arguments(self._free, settings)
         inside = self._inside(picture, free)
         if inside is not None and not inside.any():
             picture.notes.append(f"{self.name}: the region {settings['region']} is empty")
@@ -160,11 +175,10 @@ class Operation:
 
     def _inside(self, picture: Picture, free: Values) -> Floats | None:
         """Draw where to work and how much; None is everywhere."""
-        if self.kind == "report":
-            everywhere = free["region"] == EVERYWHERE
-            return None if everywhere else mask(free["region"], picture.pixels, picture.maps)
-        if FREE[self.kind] is not share or (free["region"], free["strength"]) == (EVERYWHERE, 1):
+        if free.get("region", EVERYWHERE) == EVERYWHERE and free.get("strength", 1) == 1:
             return None
+        if self.kind == "report":
+            return mask(free["region"], picture.pixels, picture.maps)
         return share(picture.pixels, picture.maps, **free)
 
     def _given(self, picture: Picture, inside: Floats | None) -> list[Any]:

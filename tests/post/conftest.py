@@ -12,7 +12,7 @@ from imagegen import presets, registry
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import Condition
 
-MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tiny", "clear"]
+MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tiny", "row", "large", "clear"]
 
 
 def picture(kind: str) -> Image.Image:
@@ -20,6 +20,10 @@ def picture(kind: str) -> Image.Image:
     random = np.random.default_rng(7)
     if kind == "tiny":
         return Image.new("RGB", (1, 1), (10, 200, 30))
+    if kind == "row":
+        return Image.fromarray(random.integers(0, 256, (1, 7), dtype=np.uint8))
+    if kind == "large":
+        return Image.fromarray(random.integers(0, 256, (129, 257, 4), dtype=np.uint8))
     if kind == "clear":
         return Image.new("RGBA", (6, 5), (10, 200, 30, 0))
     if kind == "I;16":

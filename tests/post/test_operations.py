@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +19,26 @@ NAMES = sorted(OPERATIONS)
 BLENDED = [name for name in NAMES if OPERATIONS[name].kind in ("filter", "color", "alpha")]
 
 # Filters whose result is colours and alpha both.
-CHANGE_ALPHA: set[str] = set()
+CHANGE_ALPHA = {"seamless"}
+
+
+# What turns grey pictures into coloured ones.
+COLORING = {"lut", "sepia", "split-toning", "temperature"}
+
+FILES = Path(__file__).parent / "files"
+NEEDED = {
+    "lut": {"file": str(FILES / "warm.cube")},
+    "match": {"reference": str(FILES / "sunset.png")},
+    "crop": {"content": True},
+    "nine-patch": {"width": 20, "height": 9, "border": 0},
+    "pad": {"by": 3},
+    "resize": {"scale": 1.5},
+    "slice-sheet": {"columns": 1, "rows": 1},
+}
 
 
 def step(name: str, **settings: object) -> dict[str, dict[str, object]]:
+    settings = {**NEEDED.get(name, {}), **settings}
     if any(setting.name == "model" for setting in OPERATIONS[name].settings):
         settings = {"model": "sprites", **settings}
     return {name: settings}
@@ -46,6 +63,8 @@ def test_every_operation_takes_every_picture(name: str, any_picture: Image.Image
     if kind == "alpha":
         return
     expected = {"P": "RGB"}.get(any_picture.mode, any_picture.mode)
+    if name in COLORING:
+        expected = "RGBA" if any_picture.has_transparency_data else "RGB"
     assert out.mode == expected
     if "A" in out.getbands() and name not in CHANGE_ALPHA:
         assert out.getchannel("A").tobytes() == any_picture.getchannel("A").tobytes()
