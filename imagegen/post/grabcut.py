@@ -19,7 +19,7 @@ GROUND, LIKELY_GROUND, LIKELY_SUBJECT = 0, 2, 3
 
 ROUNDS = 5
 """Times that colour models and cut are made again; more change little."""
-MARGIN = 0.05
+MARGIN = 0.12
 """Added on each side to the box around a guessed subject, as a share of the longest side."""
 
 
