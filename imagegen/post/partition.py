@@ -72,17 +72,17 @@ def watershed(small: Floats, tolerance: float) -> Labels:
     """Flood the gradient from its minima that are at least `tolerance` deep."""
     import cv2
     from scipy.ndimage import label
-    from skimage.morphology import h_minima
+    from skimage.morphology import local_minima, reconstruction
     from skimage.segmentation import watershed as flood
 
-    smooth = cv2.GaussianBlur(lab(small), (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
+    smooth = np.asarray(cv2.GaussianBlur(lab(small), (0, 0), 1.2), np.float32)
     slopes = [cv2.Scharr(smooth, cv2.CV_32F, *axis) / 16 for axis in ((1, 0), (0, 1))]
     steep = np.sqrt(sum((slope**2).sum(axis=2) for slope in slopes))
-    # In whole steps: reconstruction creeps over floats.
-    steps = np.rint(steep * 4).astype(np.int32)
-    seeds, _ = label(h_minima(steps, max(1, round(tolerance * 4))))  # type: ignore[no-untyped-call]
-    regions = np.asarray(flood(steps, seeds), np.int32) - 1  # type: ignore[no-untyped-call]
-    return without_specks(regions.clip(0), lab(small))
+    # Basins that are less deep fill up to their rim.
+    filled = reconstruction(steep + np.float32(tolerance), steep, method="erosion")  # type: ignore[no-untyped-call]
+    seeds, _ = label(local_minima(filled))  # type: ignore[no-untyped-call]
+    regions = np.asarray(flood(filled, seeds), np.int32) - 1  # type: ignore[no-untyped-call]
+    return without_specks(regions.clip(0), smooth)
 
 
 def mean_shift(small: Floats, tolerance: float) -> Labels:

@@ -34,7 +34,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "n": {"slic": 200, "kmeans": 4, "threshold": 2, "features": 6},
     "compactness": {"slic": 10.0},
     "scale": {"felzenszwalb": 100.0},
-    "tolerance": {"watershed": 2.0, "mean-shift": 10.0, "merge": 12.0, "components": 12.0},
+    "tolerance": {"watershed": 4.0, "mean-shift": 10.0, "merge": 12.0, "components": 12.0},
     "size": {"local": 51},
     "box": {"grabcut": None},
     "features": {"features": None},
@@ -89,12 +89,12 @@ def segment(
     from 1, biggest first.
 
     Args:
-        method: slic finds superpixels and felzenszwalb regions by a graph (both take those coloured
-            like the border for background); kmeans sorts colours; threshold parts tones (Otsu),
-            local those brighter than their surroundings; watershed floods between edges; mean-shift
-            and merge (of superpixels) join what is alike; components finds connected pieces, alpha
-            what is opaque, grabcut the subject; features sorts by what an autoencoder sees. slic
-            if not given, unless features is.
+        method: slic finds superpixels, and takes those coloured like the border for background;
+            kmeans sorts colours; threshold parts tones (Otsu), local those brighter than their
+            surroundings; felzenszwalb, watershed, mean-shift and merge (of superpixels) find
+            regions alike in colour; components finds connected pieces, alpha what is opaque,
+            grabcut the subject; features sorts by what an autoencoder sees. slic if not given,
+            unless features is.
         n: About how many superpixels (slic, 200 if not given), how many colours (kmeans, 4), tones
             (threshold, 2, up to 5) or groups (features, 6).
         compactness: How square superpixels are, against how true to colours (slic, 10 if not
@@ -102,7 +102,7 @@ def segment(
         scale: How large regions are (felzenszwalb, 100 if not given).
         tolerance: Difference in CIE Lab that is overlooked: between neighbours (mean-shift, 10 if
             not given), regions (merge, 12), from the border's colour (components, 12), or the least
-            depth of a basin between edges (watershed, 2).
+            depth of a basin between edges (watershed, 4).
         size: Side of the surroundings in pixels (local, 51 if not given).
         box: X:Y:W:H in pixels, around all of the subject (grabcut); without it, it is guessed.
         features: A trained autoencoder (imagegen train DATA --preset autoencoder).
@@ -134,7 +134,7 @@ def segment(
 
 def by_default(color: Floats, alpha: Floats | None) -> Labels:
     """Segment for a region that asks for the subject when no step has looked for it."""
-    return segment(color, alpha)
+    return segment(color, alpha, method="grabcut")
 
 
 def parse_box(text: str) -> tuple[int, int, int, int]:
@@ -157,12 +157,9 @@ def _part(
     if method == "grabcut":
         regions = grabcut(color, settings["box"] and parse_box(settings["box"]))
         return regions, regions == 0
-    if method in ("slic", "felzenszwalb"):
+    if method == "slic":
         small = shrink(color)
-        if method == "slic":
-            regions = partition.superpixels(small, settings["n"], settings["compactness"])
-        else:
-            regions = partition.felzenszwalb(small, settings["scale"])
+        regions = partition.superpixels(small, settings["n"], settings["compactness"])
         means = partition.means(lab(small), regions)
         side = partition.nearest(means, partition.centers(means, 2))
         regions = enlarge(regions, color)
@@ -173,6 +170,8 @@ def _part(
         regions = partition.local(color, settings["size"])
     elif method == "kmeans":
         regions = partition.kmeans(color, shown, settings["n"])
+    elif method == "felzenszwalb":
+        regions = enlarge(partition.felzenszwalb(shrink(color), settings["scale"]), color)
     elif method == "watershed":
         regions = enlarge(partition.watershed(shrink(color), tolerance), color)
     elif method == "mean-shift":

@@ -86,6 +86,7 @@ def test_records_hold_every_setting() -> None:
         "radius": 1.5,
         "threshold": 0.0,
         "region": "it",
+        "expand": 0,
         "feather": 0.0,
         "strength": 1.0,
     }
