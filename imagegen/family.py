@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -203,6 +204,10 @@ class Family(nn.Module):
             labels: (N,), for a model with labels: the likelihood is that given the label.
         """
         raise NotImplementedError
+
+    def bits_per_dim(self, nats: float) -> float:
+        """Return the bits for each number of a picture that a likelihood in nats amounts to."""
+        return nats / math.log(2) / math.prod(self.shape)
 
     def pick(self, noise: Noise, labels: Tensor | None) -> Tensor | None:
         """Return labels on this device: those given, or one drawn for each of (len(noise),)."""
