@@ -13,7 +13,7 @@ SETS ?= ../shared/data
 BENCH ?= bench
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,10 +52,13 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-bench: bench-train bench-evidence bench-budget  ## All benchmarks: their tables are in tests/bench/RESULTS.md
+bench: bench-train bench-sample bench-evidence bench-budget  ## All benchmarks: their tables are in tests/bench/RESULTS.md
 
 bench-train: install  ## How much of the machine's convolution rate training reaches
 	$(BIN)/python -m tests.bench.train_rate
+
+bench-sample: install  ## How quickly each family draws, beside one pass of its network
+	$(BIN)/python -m tests.bench.sample_rate
 
 bench-evidence: install  ## Known answers for all that evaluate measures; SETS=folder of the sets
 	$(BIN)/python -m tests.bench.evidence $(SETS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -38,6 +39,8 @@ class Batch:
         draws: the only source of randomness, seeded by (seed, step, phase).
         caution: how often training has shown signs of collapse. A family answers each with more
             regularisation.
+        strength: what `Family.strength` has chosen after the looks so far.
+        average: the model's moving average so far, if there is one, for losses that learn from it.
         of: the batch that it is a part of, where memory is short or several processes train; for
             what pictures of a batch decide together.
         rows: which of that batch's pictures these are.
@@ -50,6 +53,8 @@ class Batch:
     dataset_size: int
     draws: Draws
     caution: int = 0
+    strength: float = 0.0
+    average: Family | None = None
     of: Batch | None = None
     rows: slice = field(default_factory=lambda: slice(None))
 
@@ -81,6 +86,8 @@ class Family(nn.Module):
 
     completes: ClassVar[bool] = False
     """Whether it can `complete` pictures."""
+    has_likelihood: ClassVar[bool] = False
+    """Whether it can say the `likelihood` of pictures."""
 
     class Model(Settings):
         """The preset's `model:` section."""
@@ -149,6 +156,17 @@ class Family(nn.Module):
         """
         return {}
 
+    def strength(self, checks: Sequence[Mapping[str, float]], dataset_size: int) -> float:
+        """Return how strongly to keep from learning by heart, in [0, 1].
+
+        It goes by its arguments alone, so that a training goes on as it would have.
+
+        Args:
+            checks: what `check` returned at each look so far, in order.
+            dataset_size: pictures in the training set.
+        """
+        return 0.0
+
     def sample(self, noise: Noise, labels: Tensor | None, options: Any) -> Tensor:
         """Draw len(noise) pictures.
 
@@ -175,6 +193,21 @@ class Family(nn.Module):
             (N, C, H, W) in [-1, 1], not clamped; the upper part is `known` itself.
         """
         raise NotImplementedError
+
+    def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the negative log-likelihood of each picture, exact, in nats, (N,).
+
+        Only if `has_likelihood`.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+            labels: (N,), for a model with labels: the likelihood is that given the label.
+        """
+        raise NotImplementedError
+
+    def bits_per_dim(self, nats: float) -> float:
+        """Return the bits for each number of a picture that a likelihood in nats amounts to."""
+        return nats / math.log(2) / math.prod(self.shape)
 
     def pick(self, noise: Noise, labels: Tensor | None) -> Tensor | None:
         """Return labels on this device: those given, or one drawn for each of (len(noise),)."""

@@ -162,6 +162,12 @@ def _described(record: dict[str, Any]) -> Iterator[str]:
     if record["copies_among_real"] is not None:
         copies += f"; {record['copies_among_real']:.1%} of other real ones would count as such"
     yield f"{'copies of real pictures':26}{copies}"
+    if (likelihood := record.get("likelihood")) is not None:
+        yield (
+            f"{'negative log-likelihood':26}{likelihood['nats']:.4g} +- "
+            f"{likelihood['nats_error']:.2g} nats, {likelihood['bits_per_dim']:.3g} bits per "
+            f"dimension, of {likelihood['n']} other real ones"
+        )
     if (fidelity := record["fidelity"]) is not None:
         shares = [f"{fidelity[key] or 0:.0%}" for key in ("generated", "held_out", "chance")]
         yield (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import torch
 from PIL import Image
 
 from imagegen import durable, presets, registry
@@ -36,12 +37,15 @@ from imagegen.evaluate.measure import (
     split_for,
 )
 from imagegen.families import FAMILIES
+from imagegen.family import Family
 from imagegen.images.grid import TILE
 from imagegen.sample.draw import to_pictures
 from imagegen.settings import DataSettings
 
 LARGEST = 256
 """Pixels a side at which pictures from anywhere are compared, at most."""
+_AT_ONCE = 100
+"""Pictures whose likelihood is computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +169,34 @@ def model(
         "seeds": [seeds[0], seeds[-1]],
         "sample": sampling.model_dump(mode="json"),
         **_described(real, found_out, notes),
+        "likelihood": _likelihood(family, reference) if family.has_likelihood else None,
     }
     evaluation = Evaluation(record, found_out.draws)
     return Subject(found.name, generated, reference, extractor, evaluation, found if own else None)
+
+
+def _likelihood(family: Family, reference: Reference) -> Record | None:
+    """Return how likely held-out pictures are, those of the floor, to a model that can say it.
+
+    None if the model has labels and the pictures don't have the same ones.
+    """
+    _, held_out = reference.floor
+    pictures = reference.pictures.part(held_out)
+    images = torch.split(to_tensor(pictures.images).to(family.device), _AT_ONCE)
+    labels: Sequence[torch.Tensor | None] = [None] * len(images)
+    if family.condition.labels:
+        if pictures.labels is None or pictures.label_names != family.condition.labels:
+            return None
+        labels = torch.split(torch.from_numpy(pictures.labels).to(family.device), _AT_ONCE)
+    with torch.inference_mode():
+        nats = torch.cat([family.likelihood(*part) for part in zip(images, labels, strict=True)])
+    mean = nats.mean().item()
+    return {
+        "n": len(nats),
+        "nats": mean,
+        "nats_error": nats.std().item() / len(nats) ** 0.5,
+        "bits_per_dim": family.bits_per_dim(mean),
+    }
 
 
 def _real(

@@ -154,7 +154,7 @@ class Autoencoder(Family):
         steps: Annotated[int, Field(ge=1, le=1000)] = 20
         """Steps from noise to a picture."""
         solver: flow.Solver = "midpoint"
-        """`midpoint` and `heun` look at the network twice a step, `euler` once."""
+        """`midpoint` and `heun` look at the network twice a step, the others once."""
 
     model: Model
 

@@ -3,8 +3,8 @@
 It is trained in two stages by one loss after the other. First flow matching proper, with the
 pictures of a batch paired with the noise nearest to them (see `imagegen.nn.flow`). Towards the end,
 the same network also learns to jump: an eighth, a quarter, half of the way or all of it in one
-look, as shortcut models do (Frans et al. 2024, arXiv 2410.12557). So a few looks give a picture
-that otherwise takes twenty.
+look, as shortcut models do (Frans et al. 2024, arXiv 2410.12557), from its own average. So a few
+looks give a picture that otherwise takes twenty.
 
 It draws pixels, or the latents of an autoencoder that it stands on.
 """
@@ -56,12 +56,12 @@ class Flow(Family):
 
         steps: Annotated[int, Field(ge=1, le=1000)] = 10
         """Steps from noise to a picture."""
-        solver: flow.SolverOrJump = "heun"
-        """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a
-        step, the others once."""
-        guidance: Annotated[float, Field(ge=0)] = 1.0
+        solver: flow.SolverOrJump = "multistep"
+        """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a step,
+        the others once."""
+        guidance: Annotated[float, Field(ge=0)] = 1.5
         """How much more a label counts than it did in training: above 1, pictures are more typical
-        of it and less varied, and take twice the time."""
+        of it and less varied, and take twice the time of 1. Without labels it does nothing."""
 
     model: Model
 
@@ -92,16 +92,17 @@ class Flow(Family):
         t = flow.times(batch.draws).to(x.device)
         shares = batch.draws.uniform(0, 1, 2).to(x.device)
 
-        def network(rows: slice | Tensor) -> flow.Network:
+        def network(rows: slice | Tensor, of: Flow = self) -> flow.Network:
             told = None if labels is None else labels[rows]
-            return lambda z, t, s: self.network(z, t, s, told)
+            return lambda z, t, s: of.network(z, t, s, told)
 
         if batch.progress < 1 - self.model.jumps:
             loss = flow.matching_loss(network(slice(None)), x, noise, t).mean()
             return loss, {"matching": loss.detach()}
         walks = ~jumps
         matching = flow.matching_loss(network(walks), x[walks], noise[walks], t[walks])
-        jumping = flow.jump_loss(network(jumps), x[jumps], noise[jumps], shares[jumps])
+        teacher = network(jumps, of=batch.average if isinstance(batch.average, Flow) else self)
+        jumping = flow.jump_loss(network(jumps), teacher, x[jumps], noise[jumps], shares[jumps])
         matching, jumping = matching.sum() / len(x), jumping.sum() / len(x)
         return matching + jumping, {"matching": matching.detach(), "jumping": jumping.detach()}
 

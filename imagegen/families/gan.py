@@ -14,7 +14,7 @@ quicker, but leaves a checkerboard for the first thousands of steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Family, Shape
-from imagegen.nn.augment import Change, augment, changes_for, roll
+from imagegen.nn.augment import CHANGES, Change, augment, roll
 from imagegen.nn.blocks import Edge, Residual, conv3, enlarge, leaky, pyramid, width_at
 from imagegen.nn.discriminator import (
     GROUP,
@@ -38,6 +38,11 @@ from imagegen.settings import Settings
 
 SMALLEST, LARGEST, STEP = 16, 256, 4
 """The sides it makes, in pixels: from, to, and whole multiples of."""
+
+TARGET = 0.5
+"""Gap of the discriminator above which more pictures are augmented, and below which fewer."""
+STEP_UP = 0.25
+"""Share of the pictures by which that changes after a look."""
 
 
 class Generator(nn.Module):
@@ -98,7 +103,8 @@ class Gan(Family):
         penalty_every: Annotated[int, Field(ge=1)] = 4
         """Steps from one penalty to the next; each weighs that many times more."""
         augment: Literal["auto"] | tuple[Change, ...] = "auto"
-        """Changes to what the discriminator sees. `auto`: the fewer pictures, the more changes."""
+        """Changes to what the discriminator sees, of all pictures. `auto`: all changes, of more
+        pictures where there are few to learn from or where training learns them by heart."""
 
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
@@ -137,13 +143,25 @@ class Gan(Family):
         return discriminator_loss(self.discriminator, reals, fakes, batch.labels, gamma)
 
     def choices(self, dataset_size: int) -> Mapping[str, str]:
-        """Return how pictures are augmented, if that was left to the set's size."""
+        """Return how pictures are augmented, if that was left to the set."""
         if self.model.augment != "auto":
             return {}
-        changes = changes_for(dataset_size)
-        what = f"[{', '.join(changes)}]"
-        few = "can be learnt by heart" if changes else "are too many to be learnt by heart"
-        return {f"model.augment={what}": f"{dataset_size:,} pictures {few}"}
+        share = _first_strength(dataset_size)
+        few = "can be learnt by heart" if share else "are too many to be learnt by heart soon"
+        reason = f"{dataset_size:,} pictures {few}; {share:.0%} at first, then as looks show"
+        return {"model.augment=auto": reason}
+
+    def strength(self, checks: Sequence[Mapping[str, float]], dataset_size: int) -> float:
+        """Return the share of pictures to change: more after each look with a large gap.
+
+        As Karras et al. 2020, arXiv 2006.06676, but in few large steps, as there are few looks.
+        """
+        share = _first_strength(dataset_size)
+        for check in checks:
+            if "gap" in check:
+                share += STEP_UP if check["gap"] > TARGET else -STEP_UP
+                share = min(1.0, max(0.0, share))
+        return share
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
@@ -181,10 +199,17 @@ class Gan(Family):
         return float(gamma * 2**batch.caution * pixels / 32**2)
 
     def _augment(self, pictures: Tensor, batch: Batch) -> Tensor:
-        changes = self.model.augment
-        if changes == "auto":  # after each sign of collapse, as if there were fewer pictures
-            changes = changes_for(batch.dataset_size // 4**batch.caution)
-        return augment(pictures, changes, batch.draws)
+        if self.model.augment != "auto":
+            return augment(pictures, self.model.augment, batch.draws)
+        strength = min(1.0, batch.strength + STEP_UP * batch.caution)  # a collapse is answered too
+        return augment(pictures, CHANGES, batch.draws, strength)
+
+
+def _first_strength(dataset_size: int) -> float:
+    """Return the share of pictures to change at first; the smaller the set, the more."""
+    if dataset_size < 5_000:
+        return 1.0
+    return 0.5 if dataset_size < 20_000 else 0.0
 
 
 def _check(shape: Shape) -> None:

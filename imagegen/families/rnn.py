@@ -138,6 +138,7 @@ class Rnn(Family):
     drawn_by = ("prior",)
     judged_by = "held_out"
     completes: ClassVar[bool] = True
+    has_likelihood: ClassVar[bool] = True
 
     class Model(Settings):
         """What it draws, and the size of the network."""
@@ -193,17 +194,12 @@ class Rnn(Family):
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the nats of a held-out picture, and the same in bits per dimension."""
         nats = self.likelihood(self._binarised(held_out), held_out.labels).mean().item()
-        return {
-            "held_out": nats,
-            "bits_per_dim": nats / math.log(2) / math.prod(self.shape),
-        }
+        return {"held_out": nats, "bits_per_dim": self.bits_per_dim(nats)}
 
     def likelihood(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the negative log-likelihood of each picture, exact, in nats, (N,).
 
-        Args:
-            images: (N, C, H, W) in [-1, 1]. With `tokens: bits`, whatever is above 0 is white.
-            labels: (N,), for a model with labels: the likelihood is that given the label.
+        That of its tokens; with `tokens: bits` of the pixels, where whatever is above 0 is white.
         """
         return self._nats(self._tokens(images), labels)
 

@@ -14,19 +14,15 @@ Change = Literal["color", "translation", "cutout"]
 CHANGES: tuple[Change, ...] = get_args(Change)
 
 
-def changes_for(dataset_size: int) -> tuple[Change, ...]:
-    """Return what a training set of this size needs; the smaller the set, the more."""
-    if dataset_size < 5_000:
-        return CHANGES
-    return ("translation", "cutout") if dataset_size < 20_000 else ()
+def augment(x: Tensor, changes: tuple[Change, ...], draws: Draws, strength: float = 1.0) -> Tensor:
+    """Change pictures, (N, C, H, W) in [-1, 1], each by random numbers of its own.
 
-
-def augment(x: Tensor, changes: tuple[Change, ...], draws: Draws) -> Tensor:
-    """Change each picture of (N, C, H, W), in [-1, 1], by random numbers of its own."""
+    `strength` is the probability of each change, for each picture; colours change half as often.
+    """
     if "color" in changes:
-        x = _color(x, draws)
+        x = _color(x, draws, strength / 2)
     if "translation" in changes or "cutout" in changes:
-        x = _move(x, "translation" in changes, "cutout" in changes, draws)
+        x = _move(x, "translation" in changes, "cutout" in changes, draws, strength)
     return x
 
 
@@ -43,8 +39,8 @@ def _uniform(x: Tensor, low: float, high: float, draws: Draws) -> Tensor:
     return draws.uniform(low, high, 1, 1, 1).to(x.device)
 
 
-def _color(x: Tensor, draws: Draws) -> Tensor:
-    """Change brightness by +-0.5, saturation by 0 to 2, contrast by 0.5 to 1.5; of every other one.
+def _color(x: Tensor, draws: Draws, share: float) -> Tensor:
+    """Change brightness by +-0.5, saturation by 0 to 2, contrast by 0.5 to 1.5; of some pictures.
 
     If all pictures were changed, changed colours would be as good as the true ones, and come out
     of the generator (Karras et al. 2020, arXiv 2006.06676, section 2.2).
@@ -61,12 +57,12 @@ def _color(x: Tensor, draws: Draws) -> Tensor:
     grey = color.mean(1, keepdim=True)
     changed = grey + (color - grey) * saturation
     changed = changed * contrast + alpha * (brightness + (1 - contrast) / 2)
-    color = torch.where(_uniform(x, 0, 1, draws) < 0.5, changed, color)
+    color = torch.where(_uniform(x, 0, 1, draws) < share, changed, color)
     return torch.cat([color * 2 - 1, x[:, 3:]], dim=1)
 
 
-def _move(x: Tensor, shift: bool, cut: bool, draws: Draws) -> Tensor:
-    """Shift by up to an eighth of a side, and blank a square of half a side.
+def _move(x: Tensor, shift: bool, cut: bool, draws: Draws, share: float) -> Tensor:
+    """Shift by up to an eighth of a side, and blank a square of half a side; of some pictures.
 
     A shift is a matrix of zeros and ones a side, multiplied from the left and the right: quick,
     exact and without a scatter in its backward. What comes into view is blank: transparent in
@@ -76,18 +72,28 @@ def _move(x: Tensor, shift: bool, cut: bool, draws: Draws) -> Tensor:
     shape = x.shape[2:]
     x = x - blank
     if shift:
-        rows, columns = (_shift(x, side, draws) for side in shape)
+        moved = _chosen(share, draws)
+        rows, columns = (_shift(x, side, draws, moved) for side in shape)
         x = rows @ x @ columns.mT
     if cut:
         rows, columns = (_cut(x, side, draws) for side in shape)
-        x = x * (1 - rows[..., None] * columns[..., None, :])
+        blanked = _chosen(share, draws).to(x.device)
+        x = x * (1 - blanked * rows[..., None] * columns[..., None, :])
     return x + blank
 
 
-def _shift(x: Tensor, side: int, draws: Draws) -> Tensor:
-    """Return (N, 1, side, side) matrices that move a column vector by up to an eighth."""
+def _chosen(share: float, draws: Draws) -> Tensor:
+    """Choose a share of the pictures: 1 for each that is changed and 0 for others, (N, 1, 1, 1)."""
+    if share == 1:  # no random numbers are used up, so that all others stay what they were
+        return torch.ones(1, 1, 1, 1, dtype=torch.int64)
+    return (draws.uniform(0, 1, 1, 1, 1) < share).long()
+
+
+def _shift(x: Tensor, side: int, draws: Draws, moved: Tensor) -> Tensor:
+    """Return (N, 1, side, side) matrices that move a column vector by up to an eighth, where
+    `moved`, (N, 1, 1, 1), says so."""
     reach = round(side / 8)
-    return _moved(x, side, draws.integers(-reach, reach + 1, 1, 1, 1))
+    return _moved(x, side, draws.integers(-reach, reach + 1, 1, 1, 1) * moved)
 
 
 def _moved(x: Tensor, side: int, by: Tensor, around: bool = False) -> Tensor:

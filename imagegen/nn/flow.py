@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Guesses the picture from z, the time t of z, and the time s to go to: (N, C, H, W), (N,), (N,).
 What else a network is told, such as a label, it knows already."""
-Solver = Literal["euler", "midpoint", "heun"]
+Solver = Literal["multistep", "euler", "midpoint", "heun"]
 SolverOrJump = Literal["jump", Solver]
 
 LEAST = 0.05
@@ -106,12 +106,15 @@ def matching_loss(network: Network, x: Tensor, noise: Tensor, t: Tensor) -> Tens
 def solve(network: Network, noise: Tensor, steps: int, solver: SolverOrJump) -> Tensor:
     """Go from noise at time 1 to pictures at time 0, in even steps.
 
-    `jump` goes where the network was told to, `euler` along the velocity; both look at the network
-    once a step, `midpoint` and `heun` twice.
+    `jump` goes where the network was told to, `euler` along the velocity, `multistep` along one
+    that the step before has a say in; these look at the network once a step, `midpoint` and `heun`
+    twice.
     """
     z = noise
-    ways = torch.linspace(1, 0, steps + 1).tolist()
-    for now, then in pairwise(ways):
+    ways = torch.linspace(1, 0, steps + 1)
+    if solver == "multistep":
+        return _multistep(network, z, ways)
+    for now, then in pairwise(ways.tolist()):
         first = _at(network, z, now, then if solver == "jump" else now)
         if solver in ("euler", "jump") or (solver == "heun" and then == 0):
             z = z + (then - now) * first
@@ -124,19 +127,45 @@ def solve(network: Network, noise: Tensor, steps: int, solver: SolverOrJump) -> 
     return z
 
 
+def _multistep(network: Network, z: Tensor, ways: Tensor) -> Tensor:
+    """Step by the guess that the middle of a step would see, if it goes on changing as before.
+
+    That is DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2) on straight ways.
+
+    Args:
+        network: guesses the picture from z and t.
+        z: noise, (N, C, H, W).
+        ways: times, from 1 down to 0.
+    """
+    lengths = torch.logit(1 - ways).diff().tolist()  # of steps, in log signal to noise
+    before = z
+    for index, (now, then) in enumerate(pairwise(ways.tolist())):
+        t = torch.full((len(z),), now, device=z.device)
+        guess = ahead = network(z, t, t)
+        if 1 < index < len(lengths) - 1:  # the first step and the last are of infinite length
+            ahead = guess + lengths[index] / (2 * lengths[index - 1]) * (guess - before)
+        z = then / now * z + (1 - then / now) * ahead
+        before = guess
+    return z
+
+
 def _at(network: Network, z: Tensor, now: float, then: float) -> Tensor:
     t, s = (torch.full((len(z),), time, device=z.device) for time in (now, then))
     return velocity(network(z, t, s), z, t)
 
 
-def jump_loss(network: Network, x: Tensor, noise: Tensor, shares: Tensor) -> Tensor:
-    """Return the error of jumps, one a picture, (N,).
+def jump_loss(
+    network: Network, teacher: Network, x: Tensor, noise: Tensor, shares: Tensor
+) -> Tensor:
+    """Return the error of the velocity of jumps, one a picture, (N,).
 
-    A jump has to end where two of half its length do, and the shortest ones where two small steps
-    along the velocities do: the network is its own teacher (Frans et al. 2024, arXiv 2410.12557).
+    A jump is to be as fast as two of half its length on average (Frans et al. 2024, arXiv
+    2410.12557). The shortest ones have the velocity in their middle: for as many looks as two
+    of Euler's steps, the midpoint method is of second order.
 
     Args:
         network: guesses the picture from z, t and the time to go to.
+        teacher: such a network, its average, that makes the jumps of half the length.
         x: pictures, (N, C, H, W).
         noise: of the same shape.
         shares: two numbers in [0, 1) a picture, (N, 2): how far it jumps, and from where.
@@ -144,23 +173,15 @@ def jump_loss(network: Network, x: Tensor, noise: Tensor, shares: Tensor) -> Ten
     halvings = (shares[:, 0] * len(JUMPS)).floor()
     length = 0.5**halvings
     t = 1 - length * (shares[:, 1] / length).floor()
+    s, middle = t - length, t - length / 2
+    shortest = halvings == len(JUMPS) - 1
     z = mix(x, noise, t)
     with torch.no_grad():
-        middle = t - length / 2
-        shortest = halvings == len(JUMPS) - 1
-        goal = leap(network, z, t, middle, torch.where(shortest, t, middle))
-        goal = leap(network, goal, middle, t - length, torch.where(shortest, middle, t - length))
-    # Both ends on the scale of velocities, as in matching.
-    return ((leap(network, z, t, t - length) - goal) / _wide(length)).square().mean((1, 2, 3))
-
-
-def leap(network: Network, z: Tensor, t: Tensor, s: Tensor, told: Tensor | None = None) -> Tensor:
-    """Return where a jump from z at times t (N,) ends, at times s (N,).
-
-    `told` are the times that the network is told to go to: s, or t for the velocity at z.
-    """
-    guess = network(z, t, s if told is None else told)
-    return z - _wide(t - s) * velocity(guess, z, t)
+        first = velocity(teacher(z, t, torch.where(shortest, t, middle)), z, t)
+        half = z - _wide(length / 2) * first
+        second = velocity(teacher(half, middle, torch.where(shortest, middle, s)), half, middle)
+        goal = torch.where(_wide(shortest), second, (first + second) / 2)
+    return (velocity(network(z, t, s), z, t) - goal).square().mean((1, 2, 3))
 
 
 def _wide(times: Tensor) -> Tensor:

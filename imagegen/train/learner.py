@@ -216,6 +216,8 @@ class Learner:
             len(self._pictures),
             Draws(_hash(seed, order.step, f"{phase}, whole"), len(arrays)),
             order.caution,
+            order.strength,
+            self.average,
         )
         return replace(
             whole,

@@ -174,12 +174,13 @@ class Training:
 
     def _step(self) -> Iterator[Event]:
         """Take one step, in all processes."""
-        step = self.step
+        step, checks = self.step, [look.checks for look in self.looks]
         order = Order(
             step,
             self.plan.progress(step),
             self.journal.rate(step),
             watch.caution(self.looks) if self.can_collapse else 0,
+            self.learner.family.strength(checks, len(self.watcher.training)),
             self.load,
         )
         self.world.tell(order)

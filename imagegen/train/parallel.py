@@ -29,6 +29,7 @@ class Order:
         progress: share of the training done.
         rate: factor of the learning rate.
         caution: answered signs of collapse.
+        strength: of what keeps from learning by heart, in [0, 1].
         load: the step of a state to load before anything else; -1 for none.
     """
 
@@ -36,6 +37,7 @@ class Order:
     progress: float = 0.0
     rate: float = 1.0
     caution: int = 0
+    strength: float = 0.0
     load: int = -1
 
 
@@ -80,8 +82,8 @@ class World:
 
     def hear(self) -> Order:
         """Return the leader's next order."""
-        step, progress, rate, caution, load = self._broadcast(Order(-1)).tolist()
-        return Order(int(step), progress, rate, int(caution), int(load))
+        step, progress, rate, caution, strength, load = self._broadcast(Order(-1)).tolist()
+        return Order(int(step), progress, rate, int(caution), strength, int(load))
 
     def _broadcast(self, order: Order) -> Tensor:
         message = torch.tensor(astuple(order), dtype=torch.float64)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.bench.command import imagegen
 
-WAYS = [(1, "jump"), (2, "jump"), (4, "jump"), (4, "euler"), (10, "euler"), (10, "heun"),
-        (20, "heun")]  # fmt: skip
+WAYS = [(1, "jump"), (2, "jump"), (4, "jump"), (4, "euler"), (4, "multistep"), (10, "multistep"),
+        (10, "heun"), (20, "heun")]  # fmt: skip
 
 
 def main() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFilter
 
 from imagegen import registry
+from imagegen.data.split import held_out
 from imagegen.data.store import load_pictures, to_tensor
 from imagegen.evaluate import copies, own
 from imagegen.sample.draw import to_pictures
@@ -93,6 +95,24 @@ def test_two_models_are_compared(trained, call):
     assert record["kid_difference_interval"] == [0, 0]
     answer = call("evaluate", "smileys", "--against", "twin", "-n", 30, "--features", "own")
     assert "too near to tell" in answer.out
+
+
+def test_a_model_that_knows_likelihoods_says_that_of_held_out_pictures(call):
+    settings = ["--set", "data.size=16", "--set", "model.width=8", "--set", "train.batch_size=4"]
+    call("train", "sample:smileys", "--preset", "rnn-bits", "--steps", 4, *settings, "--name", "it")
+    found = measured(call, "it", "-n", 10)["likelihood"]
+    family, _ = registry.load(registry.find("it"))
+    whole = load_pictures("sample:smileys", DataSettings(size=16, channels="grey"))
+    pictures = whole.part(held_out(whole, DataSettings().held_out))
+    with torch.inference_mode():
+        nats = family.likelihood(
+            to_tensor(pictures.images), torch.from_numpy(pictures.labels)
+        ).numpy()
+    assert found["n"] == len(nats) > 0
+    assert found["nats"] == pytest.approx(nats.mean(), rel=1e-5)
+    assert found["nats_error"] == pytest.approx(nats.std(ddof=1) / len(nats) ** 0.5, rel=1e-4)
+    assert found["bits_per_dim"] == pytest.approx(nats.mean() / np.log(2) / 256, rel=1e-5)
+    assert "negative log-likelihood" in call("evaluate", "it", "-n", 10).out
 
 
 def test_settings_of_sampling(trained, call):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -53,7 +55,7 @@ def test_knowing_the_picture_is_no_error() -> None:
     assert torch.allclose(guess_nothing, (POINT / 0.5).square().mean().expand(5))
 
 
-@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun"])
+@pytest.mark.parametrize("solver", get_args(flow.Solver))
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_every_solver_arrives_where_the_way_is_straight(solver: flow.Solver, steps: int) -> None:
     drawn = flow.solve(knows, torch.randn(2, 3, 4, 4), steps, solver)
@@ -69,10 +71,11 @@ def test_second_order_solvers_are_nearer_on_a_bend() -> None:
     start = torch.randn(4, 1, 8, 8)
     errors = {
         solver: (flow.solve(gaussian, start, 8, solver) - start / 2).abs().mean().item()
-        for solver in ("euler", "midpoint", "heun")
+        for solver in get_args(flow.Solver)
     }
     assert errors["midpoint"] < errors["euler"] / 2
     assert errors["heun"] < errors["euler"] / 2
+    assert errors["multistep"] < errors["euler"] / 2  # and looks as often as Euler
 
 
 def test_pairs_are_nearest_in_all() -> None:
@@ -92,7 +95,7 @@ def test_noise_stays_within_a_label() -> None:
 
 def test_jumps_end_where_all_is_known() -> None:
     x, noise = POINT.expand(6, -1, -1, -1), torch.randn(6, 3, 4, 4)
-    assert flow.jump_loss(knows, x, noise, torch.rand(6, 2)).max() < 1e-4
+    assert flow.jump_loss(knows, knows, x, noise, torch.rand(6, 2)).max() < 1e-4
     for steps in (1, 2, 4):
         drawn = flow.solve(knows, noise, steps, "jump")
         assert torch.allclose(drawn, x, atol=1e-5)
@@ -107,9 +110,24 @@ def test_jumps_are_even_parts_of_the_way() -> None:
         return z
 
     x = torch.zeros(400, 1, 2, 2)
-    flow.jump_loss(network, x, x, torch.rand(400, 2))
+    flow.jump_loss(network, network, x, x, torch.rand(400, 2))
     ways = {(1 - k / n, 1 - (k + 1) / n) for n in flow.JUMPS for k in range(n)}
     assert set(seen) == ways
+
+
+def test_the_shortest_jumps_are_of_second_order_and_long_ones_of_two_halves() -> None:
+    def teacher(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        return z - t.view(-1, 1, 1, 1) * (t + 10 * (t - s)).view(-1, 1, 1, 1)  # its velocity
+
+    def student(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        length = t - s
+        middle = t - length / 2
+        halves = (t + 5 * length + middle + 5 * length) / 2
+        goal = torch.where(length == 1 / flow.JUMPS[-1], middle, halves)
+        return z - (t * goal).view(-1, 1, 1, 1)
+
+    x = torch.zeros(100, 1, 2, 2)
+    assert flow.jump_loss(student, teacher, x, x, torch.rand(100, 2)).max() < 1e-8
 
 
 def model(labels: tuple[str, ...] = (), **changes: object) -> Flow:
@@ -126,6 +144,18 @@ def test_the_last_stage_learns_jumps_too() -> None:
     assert set(family.loss(batch(family, 0.7), "network")[1]) == {"matching"}
     assert set(family.loss(batch(family, 0.8), "network")[1]) == {"matching", "jumping"}
     assert "jumping" not in model(jumps=0).loss(batch(family, 0.99), "network")[1]
+
+
+def test_jumps_are_learnt_from_the_average() -> None:
+    family, other = model(jumps=1), model(jumps=1)
+    for weight in other.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    alone, taught = (
+        family.loss(replace(batch(family, 0.5), average=average), "network")[1]
+        for average in (None, other)
+    )
+    assert taught["matching"] == alone["matching"]
+    assert taught["jumping"] != alone["jumping"]
 
 
 def test_some_labels_are_kept_back() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from imagegen.errors import SettingsError
 from imagegen.families.gan import Gan
 from imagegen.family import Batch, Condition
-from imagegen.nn.augment import CHANGES, augment, changes_for, roll
+from imagegen.nn.augment import CHANGES, augment, roll
 from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
 from imagegen.nn.discriminator import (
     _deviation,
@@ -226,7 +226,41 @@ def test_cutout_blanks_a_square_of_half_a_side_at_most():
 
 
 def test_small_sets_are_augmented_more():
-    assert [len(changes_for(n)) for n in (100, 10_000, 100_000)] == [3, 2, 0]
+    assert [gan().strength([], n) for n in (100, 10_000, 100_000)] == [1, 0.5, 0]
+
+
+def test_augmentation_follows_the_gap():
+    def after(*gaps, count=10_000):
+        return gan().strength([{"gap": gap} for gap in gaps], count)
+
+    assert after(0.9) == 0.75
+    assert after(0.1) == 0.25
+    assert after(0.9, 0.9, 0.9, 0.1) == 0.75  # what was asked beyond all is forgotten
+    assert after(*[0.1] * 5, 0.9) == 0.25
+    assert gan().strength([{}], 100_000) == 0  # nothing held out: nothing to go by
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_strength_is_the_share_of_changed_pictures(change):
+    x = pictures(1).expand(400, -1, -1, -1)
+
+    def share(strength):
+        changed = augment(x, (change,), Draws(0, 400), strength) != x
+        return changed.flatten(1).any(1).float().mean().item()
+
+    assert share(0.0) == 0
+    whole = 0.5 if change == "color" else 1.0
+    assert share(1.0) == pytest.approx(whole, abs=0.07)  # some shifts are by nothing
+    assert share(0.5) == pytest.approx(whole / 2, abs=0.07)
+
+
+def test_a_collapse_is_answered_by_more_augmentation():
+    model, x = gan(), pictures(64)
+    gentle, firm = (
+        model._augment(x, batch(x, strength=0.0, caution=caution)) for caution in (0, 3)
+    )
+    assert gentle.equal(x)
+    assert not firm.equal(x)
 
 
 def test_the_contest_has_two_sides_of_known_sizes():

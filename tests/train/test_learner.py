@@ -41,7 +41,7 @@ def weights(learner: Learner) -> torch.Tensor:
 def steps(learner: Learner, count: int = 3) -> dict[str, torch.Tensor]:
     logs: dict[str, torch.Tensor] = {}
     for step in range(count):
-        logs = learner.step(Order(step, step / 10))
+        logs = learner.step(Order(step, step / 10, strength=0.5))
     return logs
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from imagegen.families.gan import TARGET
 from imagegen.images import metadata
 from tests.cli.conftest import SMALL
 from tests.conftest import Run
@@ -22,7 +23,7 @@ from tests.conftest import Run
 STEPS = 60
 
 
-def command(data: Path, *words: object) -> list[str]:
+def command(data: Path | str, *words: object) -> list[str]:
     return ["train", str(data), *SMALL, "--set", "train.checkpoint_every=5", *map(str, words)]
 
 
@@ -76,6 +77,23 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     ).read_bytes()
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").open()]
     assert steps == sorted(set(steps))
+
+
+def test_what_looks_have_decided_is_decided_again(home: Path, run: Run) -> None:
+    """The augmentation follows the gaps of the looks, also after a kill between two of them."""
+    words = ["--set", "train.watch_every=8", "--steps", "36"]
+    run(*command("sample:smileys", *words, "--name", "whole"))
+    records = map(json.loads, (home / "models/whole/state/journal.jsonl").open())
+    gaps = [record["gap"] for record in records if record.get("decision") == "watched"]
+    assert len(gaps) == 5
+    assert min(gaps[:3]) < TARGET  # so that it changes
+    killed = command("sample:smileys", *words, "--name", "killed")
+    training = start(killed, home)
+    wait_for(home / "models/killed/state/000000020.safetensors")
+    training.kill()
+    training.wait()
+    run(*killed)
+    assert state(home, "killed") == state(home, "whole")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
