@@ -13,11 +13,17 @@ from imagegen.errors import SettingsError, UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from imagegen.post.operations import Operation
+    from imagegen.post.operations import Operation, Setting
 
 
 def ops(
-    name: Annotated[str | None, typer.Argument(help="An operation, to see its settings.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME[:KEY=VAL,...]]",
+            help="An operation, to see its settings; with values of your own for --preview.",
+        ),
+    ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Make a picture of before and after.")
     ] = False,
@@ -38,6 +44,7 @@ def ops(
         imagegen ops
         imagegen ops sharpen
         imagegen ops sharpen --preview -o sharpen.png
+        imagegen ops lut:file=film.cube --preview --picture photo.png
         imagegen ops --json | jq -r .name
     """
     from imagegen.cli.console import emit, emit_json
@@ -46,8 +53,10 @@ def ops(
     if preview:
         if name is None:
             raise SettingsError("--preview of which operation?", "imagegen ops sharpen --preview")
-        emit(str(_preview(OPERATIONS[name], picture, output)))
+        emit(str(_preview(name, picture, output)))
         return
+    if name is not None and ":" in name:
+        raise SettingsError("values go with --preview", f"imagegen ops {name} --preview")
     for flag, value in [("--picture", picture), ("-o", output)]:
         if value is not None:
             raise SettingsError(f"{flag} goes with --preview", "imagegen ops sharpen --preview")
@@ -66,13 +75,20 @@ def ops(
         return
     (op,) = chosen
     emit(f"{op.name} ({op.kind}): {op.summary}")
+    if op.about:
+        emit(op.about)
     for setting in op.settings:
         bounds = f", {setting.range}" if setting.range else ""
-        default = "required" if setting.required else f"default {setting.default}"
-        emit(f"  {setting.name} ({setting.type}{bounds}; {default})")
+        emit(f"  {setting.name} ({setting.type}{bounds}; {_default(setting)})")
         emit(f"      {setting.help}")
     emit(f"example: {op.example}")
     emit(f"see it:  imagegen ops {op.name} --preview")
+
+
+def _default(setting: Setting) -> str:
+    if setting.required:
+        return "required"
+    return "optional" if setting.default is None else f"default {setting.default}"
 
 
 def _described(op: Operation) -> dict[str, Any]:
@@ -91,13 +107,14 @@ def _described(op: Operation) -> dict[str, Any]:
         "name": op.name,
         "kind": op.kind,
         "summary": op.summary,
+        "about": op.about,
         "settings": settings,
         "example": op.example,
     }
 
 
-def _preview(op: Operation, file: Path | None, output: Path | None) -> Path:
-    """Run an operation's own example on a picture, and lay the result beside it."""
+def _preview(step: str, file: Path | None, output: Path | None) -> Path:
+    """Run a step, or an operation's own example, on a picture, and lay the result beside it."""
     import shlex
 
     from imagegen.cli import sink
@@ -106,9 +123,21 @@ def _preview(op: Operation, file: Path | None, output: Path | None) -> Path:
     from imagegen.images.reading import BadPictureError
     from imagegen.images.scene import scene
     from imagegen.post.chain import build_chain
+    from imagegen.post.operations import OPERATIONS
 
-    words = shlex.split(f"--op {op.steps}")
-    chain = build_chain([word for word in words if word != "--op"])
+    name, colon, _ = step.partition(":")
+    op = OPERATIONS[name]
+    steps = step if colon else op.steps
+    words = [step] if colon else shlex.split(f"--op {op.steps}")
+    try:
+        chain = build_chain([word for word in words if word != "--op"])
+    except SettingsError as error:
+        if colon:
+            raise
+        raise SettingsError(
+            f"the example needs what is not here: {error.message}",
+            f"give your own: imagegen ops '{name}:KEY=VAL' --preview",
+        ) from None
     if output is not None:
         sink.check_file(output, "-o")
     try:
@@ -116,7 +145,7 @@ def _preview(op: Operation, file: Path | None, output: Path | None) -> Path:
         after = chain(before)
     except BadPictureError as error:
         raise UserError(f"{file or op.name}: {error}", error.hint) from None
-    data = metadata.encode(grid.sheet(_same_height([before, after])), {"preview": op.steps})
+    data = metadata.encode(grid.sheet(_same_height([before, after])), {"preview": steps})
     if output is None:
         return sink.place(Path("outputs") / f"{op.name}-preview.png", data)
     from imagegen import durable

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imagegen import durable
 from imagegen.cli import console
 from imagegen.errors import SettingsError, UserError
 from imagegen.images.reading import SUFFIXES
+
+if TYPE_CHECKING:
+    from imagegen.post.chain import Chain
 
 Sink = Callable[[bytes, str], Path | None]
 """Takes the bytes of a PNG file and a name without suffix; returns the path, or None."""
@@ -148,6 +153,23 @@ def place(path: Path, data: bytes) -> Path:
     if not path.exists():
         durable.write(path, data)
     return path
+
+
+def beside(path: Path, extras: dict[str, bytes]) -> list[Path]:
+    """Write the extra files of a chain, `NAME-mask.png` and the like; return their paths."""
+    return [place(path.with_name(f"{path.stem}-{key}"), data) for key, data in extras.items()]
+
+
+def reported(chain: Chain, title: str, reports: list[dict[str, Any]]) -> list[str]:
+    """Return what the steps of a chain say of a picture as lines of JSON.
+
+    Those of steps that name a file are added to it as well.
+    """
+    lines = [json.dumps({"input": title, **report}) for report in reports]
+    for file, line in zip(chain.report_files, lines, strict=True):
+        if file is not None:
+            durable.append(Path(file), line)
+    return lines
 
 
 def ready(folder: Path) -> None:

@@ -61,6 +61,11 @@ class Chain:
         return len(self._steps)
 
     @property
+    def report_files(self) -> list[str | None]:
+        """The file of each report step in order, None for those without."""
+        return [values["file"] for operation, values in self._steps if operation.kind == "report"]
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """Each step as plain ASCII data, defaults included, for the picture's metadata."""
         return [{"op": operation.name, **settings} for operation, settings in self._steps]

@@ -100,6 +100,7 @@ class Operation:
         kind: `filter` and `color` give new colours, `alpha` new transparency, `geometry` a picture
             of another size or shape, `segment` a label map, `report` facts.
         summary: first line of the docstring.
+        about: what stands between that and the settings: method, colour space, cost.
         steps: what to write after `--op` to try it.
         example: a command line that works.
     """
@@ -110,7 +111,8 @@ class Operation:
         self.run = run
         self.kind = kind
         self.name = run.__name__.replace("_", "-")
-        self.summary = (inspect.getdoc(run) or "").partition("\n")[0]
+        self.summary, _, rest = (inspect.getdoc(run) or "").partition("\n")
+        self.about = rest.partition("Args:\n")[0].strip()
         self.steps = steps
         self.example = f"imagegen postprocess photo.png --op {steps} -o out.png"
         self._check = check
@@ -145,6 +147,8 @@ class Operation:
                 raise SettingsError(f"{self.name}: unknown setting '{name}'{near}", self.hint)
         try:
             settings = {s.name: _value(s, values.get(s.name, _ABSENT)) for s in self.settings}
+            if self.kind == "report":
+                _check_report_file(settings["file"])
             self._check(settings)
         except ValueError as error:
             raise SettingsError(f"{self.name}: {error}", self.hint) from None
@@ -195,6 +199,11 @@ class Operation:
         return [offers[name]() for name in self.inputs]
 
 
+def _check_report_file(file: str | None) -> None:
+    if file is not None and not file.endswith((".json", ".jsonl")):
+        raise ValueError(f"file: expected a name that ends with .jsonl, got {file!r}")
+
+
 def _lay_over(picture: Picture, result: Any, kind: Kind, inside: Floats | None) -> None:
     """Blend new colours, new alpha or both into a picture of the same size, where it is inside."""
     pixels = picture.pixels
@@ -218,7 +227,7 @@ def _lay_over(picture: Picture, result: Any, kind: Kind, inside: Floats | None) 
         opaque = np.ones_like(pixels.color[..., :1])
         before, after = (opaque if one is None else one for one in (pixels.alpha, alpha))
         new.alpha = mixed(before, after)
-        if pixels.alpha is None and (new.alpha == 1).all():
+        if (pixels.alpha is None or alpha is None) and (new.alpha == 1).all():
             new.alpha = None
     picture.pixels = new
 

@@ -43,6 +43,20 @@ def fill(color: Floats, *, color_: str = "#ffffff") -> Floats:
     return np.broadcast_to(_like(parse_color(color_), color), color.shape)
 
 
+@operation("alpha", "cut-out --op flatten:color=#ffffff", check=_check_colors("color"))
+def flatten(
+    color: Floats, alpha: Floats | None, *, color_: str = "#ffffff"
+) -> tuple[Floats, Floats | None]:
+    """Lay over one colour: nothing is transparent any more. Mixes sRGB values, as browsers do.
+
+    Args:
+        color_: The colour, #RRGGBB or #RGB; of a grey picture its luma.
+    """
+    if alpha is None:
+        return color, None
+    return alpha * color + (1 - alpha) * _like(parse_color(color_), color), None
+
+
 @operation(
     "color",
     "replace-color:from=#e8c020,to=#2060e0,tolerance=30",

@@ -149,3 +149,14 @@ def test_a_cut_out_keeps_what_it_is_told_to() -> None:
     assert moved[..., 3].sum() == 400
     with pytest.raises(SettingsError, match="no earlier segment step has as=nix"):
         build_chain(["cut-out:keep=nix"])
+
+
+def test_flatten_mixes_by_alpha_and_leaves_nothing_transparent() -> None:
+    values = np.zeros((1, 3, 4), np.uint8)
+    values[0] = [(200, 100, 0, 255), (200, 100, 0, 51), (200, 100, 0, 0)]
+    flat = build_chain(["flatten:color=#ff8000"])(Image.fromarray(values))
+    assert flat.mode == "RGB"
+    # A fifth of the colour and four fifths of the ground.
+    assert np.asarray(flat).tolist() == [[[200, 100, 0], [244, 122, 0], [255, 128, 0]]]
+    opaque = two_parts()
+    assert (levels(opaque, "flatten") == np.asarray(opaque)).all()
