@@ -30,6 +30,7 @@ SUBJECTS = {
 
 
 def picture(name: str) -> Image.Image:
+    """Return a photograph of `skimage.data`, or a small smiley."""
     if name == "smiley":
         whole = Image.open(Path(__file__).parents[1] / SMILEY).convert("RGBA")
         return whole.resize((32, 32), Image.Resampling.LANCZOS)
@@ -64,6 +65,7 @@ def tile(image: Image.Image, twice: bool) -> Image.Image:
 
 
 def main() -> None:
+    """Draw all pairs in rows, each under its name."""
     wide, high = 2 * SIDE + 3 * GAP, SIDE + LINE + GAP
     rows = -(-len(SUBJECTS) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * wide, rows * high + GAP), "white")

@@ -43,7 +43,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 
 def _settings_of_method(settings: dict[str, Any]) -> None:
     """Fill in what depends on the method; refuse what it would ignore."""
-    from imagegen.post.learned import check_autoencoder
+    from imagegen.post.learned import check_model
 
     if settings["method"] is None:
         settings["method"] = "features" if settings["features"] else "slic"
@@ -60,7 +60,7 @@ def _settings_of_method(settings: dict[str, Any]) -> None:
     if method == "features":
         if settings["features"] is None:
             raise ValueError("features: missing; expected the name of a trained autoencoder")
-        check_autoencoder("features", settings["features"])
+        check_model("features", settings["features"], "autoencoder")
 
 
 @operation(
