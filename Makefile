@@ -13,7 +13,7 @@ SETS ?= ../shared/data
 BENCH ?= bench
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation finishes torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,15 @@ bench-stacked: install  ## How many of 1,000 modes a GAN finds, with its penalti
 
 bench-likelihood: install  ## Nats of a handwritten digit after an hour; the scan beside nn.GRU
 	$(BIN)/python -m tests.bench.likelihood
+
+bench-post: install  ## Post-processing beside ImageMagick, 200 pictures; ten minutes
+	$(BIN)/python -m tests.bench.post
+
+bench-segmentation: install  ## Regions found beside the true ones; SETS=folder of the sets
+	SETS=$(SETS) $(BIN)/python -m tests.bench.segmentation
+
+finishes: install  ## Draw docs/finishes.jpg: what each chain of presets/post does
+	$(BIN)/python docs/finishes.py
 
 torture: install  ## Kill, damage and starve trainings; its table is in tests/torture/README.md
 	$(BIN)/python -m tests.torture.torture

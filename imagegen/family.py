@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -219,6 +220,10 @@ class Family(nn.Module):
             told: what they are, for a model that can be told: the likelihood is that given this.
         """
         raise NotImplementedError
+
+    def bits_per_dim(self, nats: float) -> float:
+        """Return the bits for each number of a picture that a likelihood in nats amounts to."""
+        return nats / math.log(2) / math.prod(self.shape)
 
     def drawn(self) -> dict[str, Tensor]:
         """Return the weights that sampling needs, by name: those of `drawn_by`."""

@@ -90,6 +90,8 @@ def generate(
     from imagegen.cli.console import emit, emit_json, say
     from imagegen.images import grid as sheets
     from imagegen.images import metadata
+    from imagegen.images.pixels import to_image, to_pixels
+    from imagegen.post.batch import encode_extras
     from imagegen.post.chain import build_chain
 
     found = registry.find(model)
@@ -166,17 +168,38 @@ def generate(
             record = metadata.record(
                 found.name, weights, config.family, one, label, sampling, **more
             )
-            picture = drawn
+            name, picture, result = f"{found.name}-{one}", drawn, None
             if len(chain):
-                picture = chain(drawn)
+                result = chain.run(to_pixels(drawn))
+                picture = to_image(result.pixels)
                 record["postprocess"] = chain.records
             data = metadata.encode(picture, record)
-            path = write(data, f"{found.name}-{one}")
+            path = write(data, name)
+            beside: list[Path] = []
+            reports: list[str] = []
+            if result is not None:
+                extras = encode_extras(result.extras, record)
+                beside = sink.beside(path or Path(config.output.folder) / f"{name}.png", extras)
+                reports = sink.reported(chain, name, result.reports)
+                for note in result.notes:
+                    say(f"{name}: {note}")
             if as_json:
                 digest = hashlib.sha256(data).hexdigest()
-                emit_json({"path": str(path), "seed": one, "model": found.name, "sha256": digest})
-            elif path is not None:
-                emit(str(path))
+                emit_json(
+                    {
+                        "path": str(path),
+                        "seed": one,
+                        "model": found.name,
+                        "sha256": digest,
+                        "reports": [] if result is None else result.reports,
+                        "extras": [str(extra) for extra in beside],
+                    }
+                )
+            else:
+                # Where pictures stream, stdout is theirs alone.
+                tell = say if path is None else emit
+                for line in [*([] if path is None else [path]), *beside, *reports]:
+                    tell(str(line))
             if grid is not None:
                 kept.append(picture)
     if grid is not None:

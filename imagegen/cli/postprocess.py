@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from imagegen.cli import options
 from imagegen.errors import ExitCode, SettingsError, UserError
 
+if TYPE_CHECKING:
+    from imagegen.images.files import Opened
+    from imagegen.images.pixels import Floats
+    from imagegen.post.batch import Source
+    from imagegen.post.chain import Watch
+    from imagegen.post.operations import Picture
 
-class Source(NamedTuple):
-    """One input: what messages call it, what to name its output, how to read its bytes."""
-
-    title: str
-    name: str
-    read: Callable[[], bytes]
-    streamed: bool = False
-    """Has no name of its own: `name` is its place, and what the picture says goes before that."""
+Format = Literal["png", "pam", "tar"]
 
 
 def postprocess(
@@ -38,7 +38,37 @@ def postprocess(
     ] = None,
     presets: options.Presets = None,
     sets: options.Sets = None,
-    output: options.Output = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR|FILE.png|-",
+            help="Where to; - streams. {name}, {index:04d}, {width}, {height}, {seed} and {model} "
+            "make names: -o 'out/{name}-small.png'.",
+        ),
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the input files. They must be PNG.")
+    ] = False,
+    format_: Annotated[
+        Format, typer.Option("--format", help="What a stream on stdout is made of.")
+    ] = "png",
+    icc: Annotated[
+        Literal["keep", "srgb"],
+        typer.Option("--icc", help="Keep colour profiles, or convert the colours to sRGB."),
+    ] = "keep",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, max=256, help="Pictures at once; default: all cores."),
+    ] = None,
+    debug_dir: Annotated[
+        Path | None,
+        typer.Option("--debug-dir", metavar="DIR", help="Write each step and each mask there."),
+    ] = None,
+    max_megapixels: Annotated[
+        int, typer.Option("--max-megapixels", min=1, help="Refuse pictures larger than this.")
+    ] = 64,
     print_config: options.PrintConfig = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -51,13 +81,15 @@ def postprocess(
 
         imagegen postprocess photo.jpg --op auto-contrast --op sharpen:amount=0.8 -o out.png
         imagegen postprocess shots/ --preset post/clean -o finished
+        imagegen postprocess shots/ --op median -o 'finished/{name}-{index:03d}.png'
         imagegen generate -n 4 | imagegen postprocess -p post/pop -o out
         imagegen postprocess *.png --op segment:as=it --op 'gaussian:sigma=3,region=!it'
     """
     from imagegen import presets as preset_files
     from imagegen.cli import console, sink
-    from imagegen.images import metadata
-    from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
+    from imagegen.images.naming import parse_template
+    from imagegen.images.reading import pillow_warnings
+    from imagegen.post.batch import Finishing, finish
     from imagegen.post.chain import build_chain, parse_step
 
     layer = preset_files.resolve(presets or [], sets or [], sections=("postprocess", "output"))
@@ -70,57 +102,109 @@ def postprocess(
         return
     if not chain:
         raise SettingsError("nothing to do", "name an operation with --op; imagegen ops lists them")
+    if in_place and output is not None:
+        raise SettingsError("--in-place and -o are two places for one picture", "drop one of them")
+    streaming = not in_place and sink.streams(output, as_json)
+    if format_ != "png" and not streaming:
+        raise SettingsError(
+            f"--format {format_} is for streams; files are written as PNG", "use -o -"
+        )
 
-    done, failed = 0, []
-    with ExitStack() as stack, pillow_warnings():
-        sources = _sources(inputs or [], stack)
+    done = 0
+    failed: list[str] = []
+    limit = max_megapixels * 1_000_000
+    with ExitStack() as stack:
+        stack.enter_context(pillow_warnings(limit))
+        sources = _sources(inputs or [], stack, in_place)
         single = None
-        if inputs and inputs != ["-"]:
-            single = len(inputs) == 1 and Path(inputs[0]).is_file()
+        if sources != [None]:
+            single = len(sources) == 1 and Path((inputs or [""])[0]).is_file()
         _refuse_to_overwrite(output, inputs or [])
-        write = sink.choose(output, config.output.folder, single=single, as_json=as_json)
+        template = None
+        if output is not None and "{" in output:
+            template = parse_template(output)
+            output = template.folder
+        folder = Path(config.output.folder)
+        write: sink.Sink
+        if in_place:
+            write = _replace
+        elif format_ == "tar":
+            write = sink.tar_stream(stack)
+        else:
+            write = sink.choose(output, str(folder), single=single, as_json=as_json)
+        watcher = None
+        if debug_dir is not None:
+            sink.ready(debug_dir)
+            watcher = partial(_watcher, debug_dir)
+        if jobs is None:
+            jobs = min(os.cpu_count() or 1, len(sources) if None not in sources else 256)
+
+        finishing = Finishing(chain, icc, limit, template, format_ == "pam", watcher)
+        results = finish(_with_stream(sources), finishing, jobs)
         while True:
             try:
-                source = next(sources)
+                item = next(results)
             except StopIteration:
                 break
             except UserError as error:  # a stream that breaks off; what came before is fine
-                if not done:
+                if not done and not failed:
                     raise
                 failed.append("stdin")
                 console.complain(error.message, error.hint)
+                if as_json:
+                    console.emit_json({"input": "stdin", "error": error.message})
                 break
-            try:
-                picture = open_picture(source.read())
-                finished = chain(picture)
-            except BadPictureError as error:
-                failed.append(source.title)
-                console.complain(f"{source.title}: {error}")
+            title = item.source.title
+            if item.problem:
+                failed.append(title)
+                console.complain(f"{title}: {item.problem}", item.hint)
+                if as_json:
+                    console.emit_json({"input": title, "error": item.problem})
                 continue
-            record = metadata.with_steps(picture, chain.records)
-            path = write(metadata.encode(finished, record, picture), _name(source, record))
+            for note in item.notes:
+                console.say(f"{title}: {note}")
             done += 1
+            if format_ == "tar":
+                for name, data in [(".png", item.data), *item.extras.items()]:
+                    write(data, item.name + (name if data is item.data else f"-{name}"))
+                path, extras = None, []
+            else:
+                name = str(item.source.path) if in_place else item.name
+                path = write(item.data, name)
+                extras = sink.beside(path or folder / f"{item.name}.png", item.extras)
+            reports = sink.reported(chain, title, item.reports)
             if as_json:
                 console.emit_json(
-                    {"input": source.title, "path": str(path), "steps": chain.records}
+                    {
+                        "input": title,
+                        "path": str(path),
+                        "steps": chain.records,
+                        "reports": item.reports,
+                        "extras": [str(extra) for extra in extras],
+                    }
                 )
-            elif path is not None:
-                console.emit(str(path))
+                continue
+            # Where pictures stream, stdout is theirs alone.
+            tell = console.say if path is None else console.emit
+            for line in [*([] if path is None else [path]), *extras, *reports]:
+                tell(str(line))
     if not done and not failed:
         raise UserError("no pictures came in on stdin", "give files, or pipe pictures in")
     if failed:
-        console.say(f"{len(failed)} of {done + len(failed)} pictures failed")
+        console.say(f"{len(failed)} of {done + len(failed)} pictures failed: {', '.join(failed)}")
         raise typer.Exit(ExitCode.PARTIAL if done else ExitCode.FAILED)
 
 
-def _sources(inputs: list[str], stack: ExitStack) -> Iterator[Source]:
-    """Find every input before the first is read; only the stream comes as it comes.
+def _sources(inputs: list[str], stack: ExitStack, in_place: bool) -> list[Source | None]:
+    """Find every input before the first is read; None stands for the stream on stdin.
 
     Raises:
         UserError: for a path that is not there, or a folder without pictures.
+        SettingsError: for what can't be replaced `in_place`.
     """
     from imagegen.cli import console
     from imagegen.data.scan import scan
+    from imagegen.post.batch import Source
 
     if not inputs:
         if not (console.is_pipe(0) or console.is_file(0)):
@@ -139,36 +223,78 @@ def _sources(inputs: list[str], stack: ExitStack) -> Iterator[Source]:
                 console.say(f"skipped {text}/{problem}: {reason}")
             for entry in listing.entries:
                 name = str(PurePosixPath(entry.name).with_suffix(""))
-                found.append(Source(f"{text}/{entry.name}", name, entry.read))
+                found.append(
+                    Source(f"{text}/{entry.name}", name, entry.read, path=path / entry.name)
+                )
         elif path.is_file():
-            found.append(Source(text, path.stem, path.read_bytes))
+            found.append(Source(text, path.stem, path.read_bytes, path=path))
         else:
             raise UserError(
                 f"no such file or folder: {text}", "give files, folders, or - for stdin"
             )
-    return _with_stream(found)
+    if in_place:
+        for source in found:
+            if source is None or source.path is None:
+                raise SettingsError("--in-place: a stream has no place", "use -o -")
+            if source.path.suffix.lower() != ".png":
+                raise SettingsError(
+                    f"--in-place {source.path}: pictures are written as PNG", "use -o DIR"
+                )
+    return found
 
 
 def _with_stream(found: list[Source | None]) -> Iterator[Source]:
     """Put the pictures on stdin where None stands, as they come."""
-    from imagegen.images.stream import split
+    from imagegen.images.stream import named
+    from imagegen.post.batch import Source
 
     for source in found:
         if source is not None:
             yield source
             continue
-        for number, data in enumerate(split(sys.stdin.buffer), start=1):
+        for number, (name, data) in enumerate(named(sys.stdin.buffer), start=1):
             read = partial(bytes, data)
-            yield Source(f"stdin, picture {number}", f"{number:04d}", read, streamed=True)
+            title = f"stdin, {name}" if name else f"stdin, picture {number}"
+            stem = PurePosixPath(name).stem if name else f"{number:04d}"
+            yield Source(title, stem, read, streamed=not name)
 
 
-def _name(source: Source, record: dict[str, object]) -> str:
-    """Name a finished picture: one of a stream by what it says of itself, if it says that."""
-    from imagegen.registry import name_from
+def _replace(data: bytes, name: str) -> Path:
+    """Put a finished picture in the place of its file, links and permissions as they were."""
+    from imagegen import durable
 
-    if source.streamed and "seed" in record and "model" in record:
-        return name_from(f"{record['model']}-{record['seed']}")
-    return source.name
+    path = Path(name)
+    target = path.resolve()
+    mode = target.stat().st_mode & 0o777
+    durable.write(target, data)
+    target.chmod(mode)
+    return path
+
+
+def _watcher(debug_dir: Path, name: str, opened: Opened) -> Watch:
+    """Return what writes each step, each mask and each new label map of one picture."""
+    import numpy as np
+
+    from imagegen.cli import sink
+    from imagegen.images import png
+    from imagegen.images.pixels import to_integers
+
+    folder = debug_dir / name
+    sink.place(folder / "00-input.png", png.encode(to_integers(opened.pixels)))
+    seen: set[str] = set()
+
+    def watch(number: int, step: str, picture: Picture, inside: Floats | None) -> None:
+        stem = f"{number:02d}-{step}"
+        sink.place(folder / f"{stem}.png", png.encode(to_integers(picture.pixels)))
+        if inside is not None:
+            grey = np.rint(inside * 255).astype(np.uint8)
+            sink.place(folder / f"{stem}-mask.png", png.encode(grey))
+        for key in picture.maps.keys() - seen:
+            seen.add(key)
+            labels = picture.maps[key][..., None].clip(0, 65535).astype(np.uint16)
+            sink.place(folder / f"{stem}-labels-{key or 'default'}.png", png.encode(labels))
+
+    return watch
 
 
 def _refuse_to_overwrite(output: str | None, inputs: list[str]) -> None:
@@ -176,4 +302,6 @@ def _refuse_to_overwrite(output: str | None, inputs: list[str]) -> None:
         return
     for text in inputs:
         if Path(text).is_file() and Path(text).samefile(output):
-            raise SettingsError(f"-o {output} is one of the inputs", "choose another name")
+            raise SettingsError(
+                f"-o {output} is one of the inputs", "choose another name, or use --in-place"
+            )

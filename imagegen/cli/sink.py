@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from imagegen import durable
 from imagegen.cli import console
 from imagegen.errors import SettingsError, UserError
 from imagegen.images.reading import SUFFIXES
 
+if TYPE_CHECKING:
+    from imagegen.post.chain import Chain
+
 Sink = Callable[[bytes, str], Path | None]
 """Takes the bytes of a PNG file and a name without suffix; returns the path, or None."""
+
+
+def streams(output: str | None, as_json: bool = False) -> bool:
+    """Say whether pictures go to a stream."""
+    piped = output is None and not as_json and (console.is_pipe(1) or console.is_file(1))
+    return output == "-" or piped
+
+
+def tar_stream(stack: ExitStack) -> Sink:
+    """Return what writes a tar archive to stdout; it is ended when `stack` is left in peace."""
+    write = _stream()
+
+    def end(kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            write(bytes(tarfile.RECORDSIZE), "")
+
+    def member(data: bytes, name: str) -> None:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        write(info.tobuf() + data + bytes(-len(data) % tarfile.BLOCKSIZE), name)
+
+    stack.push(end)
+    return member
 
 
 def choose(output: str | None, folder: str, *, single: bool | None, as_json: bool = False) -> Sink:
@@ -105,19 +135,41 @@ def _folder(target: Path) -> Sink:
     ready(target)
 
     def write(data: bytes, name: str) -> Path:
-        path = target / f"{name}.png"
-        if path.parent != target:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        count = 0
-        # Another picture of that name stays: the new one gets a number.
-        while path.exists() and (not path.is_file() or path.read_bytes() != data):
-            count += 1
-            path = path.with_name(f"{Path(name).name}-{count}.png")
-        if not path.exists():
-            durable.write(path, data)
-        return path
+        return place(target / f"{name}.png", data)
 
     return write
+
+
+def place(path: Path, data: bytes) -> Path:
+    """Write a file, and return its path: with a number, if another file has that name.
+
+    A file that holds just that already is left alone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stem, count = path.stem, 0
+    while path.exists() and (not path.is_file() or path.read_bytes() != data):
+        count += 1
+        path = path.with_name(f"{stem}-{count}{path.suffix}")
+    if not path.exists():
+        durable.write(path, data)
+    return path
+
+
+def beside(path: Path, extras: dict[str, bytes]) -> list[Path]:
+    """Write the extra files of a chain, `NAME-mask.png` and the like; return their paths."""
+    return [place(path.with_name(f"{path.stem}-{key}"), data) for key, data in extras.items()]
+
+
+def reported(chain: Chain, title: str, reports: list[dict[str, Any]]) -> list[str]:
+    """Return what the steps of a chain say of a picture as lines of JSON.
+
+    Those of steps that name a file are added to it as well.
+    """
+    lines = [json.dumps({"input": title, **report}) for report in reports]
+    for file, line in zip(chain.report_files, lines, strict=True):
+        if file is not None:
+            durable.append(Path(file), line)
+    return lines
 
 
 def ready(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,9 +42,10 @@ from imagegen.images.grid import TILE
 from imagegen.sample.draw import to_pictures
 from imagegen.settings import DataSettings
 
-_AT_ONCE = 100
 LARGEST = 256
 """Pixels a side at which pictures from anywhere are compared, at most."""
+_AT_ONCE = 100
+"""Pictures whose likelihood is computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,27 +181,21 @@ def _likelihood(family: Family, reference: Reference) -> Record | None:
     None if the model has labels and the pictures don't have the same ones.
     """
     _, held_out = reference.floor
-    pictures, labels = reference.pictures.part(held_out), None
+    pictures = reference.pictures.part(held_out)
+    images = torch.split(to_tensor(pictures.images).to(family.device), _AT_ONCE)
+    labels: Sequence[torch.Tensor | None] = [None] * len(images)
     if family.condition.labels:
         if pictures.labels is None or pictures.label_names != family.condition.labels:
             return None
-        labels = torch.from_numpy(pictures.labels).to(family.device)
+        labels = torch.split(torch.from_numpy(pictures.labels).to(family.device), _AT_ONCE)
     with torch.inference_mode():
-        nats = torch.cat(
-            [
-                family.likelihood(
-                    to_tensor(pictures.images[rows]).to(family.device),
-                    None if labels is None else labels[rows],
-                )
-                for start in range(0, len(pictures), _AT_ONCE)
-                for rows in [slice(start, start + _AT_ONCE)]
-            ]
-        )
+        nats = torch.cat([family.likelihood(*part) for part in zip(images, labels, strict=True)])
+    mean = nats.mean().item()
     return {
-        "n": len(pictures),
-        "nats": nats.mean().item(),
+        "n": len(nats),
+        "nats": mean,
         "nats_error": nats.std().item() / len(nats) ** 0.5,
-        "bits_per_dim": nats.mean().item() / math.log(2) / math.prod(family.shape),
+        "bits_per_dim": family.bits_per_dim(mean),
     }
 
 

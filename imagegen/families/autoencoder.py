@@ -1,10 +1,11 @@
 """A convolutional autoencoder, continuous or in tokens, with a small flow over its latent space.
 
-Two kinds of latents, a few numbers for each cell of a coarse grid:
+Three kinds of latents, a few numbers for each cell of a coarse grid:
 - kl: Gaussian, pulled towards the standard normal (Kingma and Welling 2013, arXiv 1312.6114) as
   weakly as in latent diffusion (Rombach et al. 2021, arXiv 2112.10752);
 - fsq: finite scalar quantisation (Mentzer et al. 2023, arXiv 2309.15505): each number is rounded to
-  one of a few levels, so a cell is a token, with neither a codebook nor a loss for one.
+  one of a few levels, so a cell is a token, with neither a codebook nor a loss for one;
+- half: the picture itself at half the size. What it learns is to enlarge, of any picture.
 
 It has no network that was trained elsewhere to judge likeness with: pixels, structure and edges
 have to do, and on demand a discriminator towards the end.
@@ -111,6 +112,33 @@ class Codec(nn.Module):
         return pictures
 
 
+class Halves(nn.Module):
+    """Pictures to half the size, by means of 2x2 pixels, and back, by what it has learnt.
+
+    The way back adds detail to a bilinear enlargement (as Kim et al. 2016, arXiv 1511.04587), in
+    residual blocks without normalisation (Lim et al. 2017, arXiv 1707.02921) on the small grid.
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.edge: Edge = "replicate"
+        self.first = conv3(channels, width, self.edge)
+        self.blocks = Stage(Residual(width, 0, self.edge) for _ in range(blocks))
+        self.last = conv3(width, channels * PATCH**2, self.edge)
+        nn.init.zeros_(self.last.weight)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H / 2, W / 2)."""
+        return F.avg_pool2d(x, PATCH)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map (N, C, h, w) to (N, C, 2 h, 2 w)."""
+        x = latents.contiguous(memory_format=torch.channels_last)
+        detail = F.pixel_shuffle(self.last(leaky(self.blocks(self.first(x)))), PATCH)
+        height, width = detail.shape[2:]
+        return detail + enlarge(latents, (height, width), self.edge)
+
+
 @FAMILIES.register("autoencoder")
 class Autoencoder(Family):
     """Makes pictures small and back again; other families draw in its latent space."""
@@ -123,8 +151,8 @@ class Autoencoder(Family):
     class Model(Settings):
         """The kind and the size of its networks, and the terms of its loss."""
 
-        kind: Literal["kl", "fsq"] = "kl"
-        """`kl`: Gaussian latents; `fsq`: tokens."""
+        kind: Literal["kl", "fsq", "half"] = "kl"
+        """`kl`: Gaussian latents; `fsq`: tokens; `half`: small pictures, and so an upscaler."""
         channels: Annotated[int, Field(ge=1, le=64)] = 8
         """Numbers a cell, of kind `kl`."""
         levels: Annotated[tuple[Annotated[int, Field(ge=2, le=64)], ...], Field(min_length=1)] = (
@@ -162,13 +190,19 @@ class Autoencoder(Family):
     def build(self) -> None:
         """Build the networks; see `Family.build`."""
         model, shape = self.model, self.shape
-        self.factor = _factor(shape)
+        self.factor = _factor(shape, model.kind)
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
         finest = max(shape[1:]) // PATCH
-        grids = [finest // 2**level for level in range(int(math.log2(self.factor // PATCH)) + 1)]
-        outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
-        self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks)
+        self.codec: Codec | Halves
+        if model.kind == "half":
+            channels = width_at(model.width, (finest, finest))
+            self.codec = Halves(shape[0], channels, model.blocks)
+        else:
+            count = int(math.log2(self.factor // PATCH)) + 1
+            grids = [finest // 2**level for level in range(count)]
+            outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
+            self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks)
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
             self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred
@@ -186,7 +220,8 @@ class Autoencoder(Family):
     @property
     def numbers(self) -> int:
         """How many numbers a cell has."""
-        return self.model.channels if self.model.kind == "kl" else len(self.model.levels)
+        kinds = {"kl": self.model.channels, "fsq": len(self.model.levels), "half": self.shape[0]}
+        return kinds[self.model.kind]
 
     @property
     def codes(self) -> int:
@@ -196,7 +231,8 @@ class Autoencoder(Family):
     def encode(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) in [-1, 1] to (N, numbers, H / factor, W / factor), about in [-1, 1].
 
-        Of kind `kl` these are the means, of kind `fsq` one of the levels each.
+        Of kind `kl` these are the means, of kind `fsq` one of the levels each, of kind `half`
+        pictures.
         """
         latents, _ = self._encode(images, None)
         return latents
@@ -271,6 +307,8 @@ class Autoencoder(Family):
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
         raw = self.codec.encode(images)
+        if self.model.kind == "half":
+            return raw, raw.new_zeros(())
         if self.model.kind == "fsq":
             places = torch.sigmoid(_STEEP * raw) * (self._levels(raw) - 1)
             # Rounding has no gradient: that of the number itself stands in for it.
@@ -319,14 +357,14 @@ _STEEP = 1.6
 """Makes standard normal numbers come out of the sigmoid nearly evenly, so all levels are used."""
 
 
-def _factor(shape: Shape) -> int:
-    """Return how many pixels a side make a cell of the latent grid: 4, 8, 16 ...
+def _factor(shape: Shape, kind: str) -> int:
+    """Return how many pixels a side make a cell of the latent grid: 4, 8, 16 ... or 2, of `half`.
 
     Raises:
         SettingsError: if a side is not a multiple of that.
     """
-    factor = 4
-    while max(shape[1:]) / factor > CELLS:
+    factor = 2 if kind == "half" else 4
+    while kind != "half" and max(shape[1:]) / factor > CELLS:
         factor *= 2
     for side in shape[1:]:
         if side % factor:

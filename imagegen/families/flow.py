@@ -129,6 +129,20 @@ class Flow(Family):
                 drawn = self.autoencoder.decode(drawn)
         return drawn
 
+    def guess(self, z: Tensor, t: float) -> Tensor:
+        """Return the mean of all pictures that z may come from at time t in (0, 1].
+
+        Args:
+            z: (1 - t) of a picture and t of noise, (N, C, H, W) of `drawn_shape`.
+            t: the time, of all of them.
+        """
+        times = torch.full((len(z),), t, device=z.device)
+        count = len(self.condition.labels)
+        untold = torch.full((len(z),), count, device=z.device) if count else None
+        with around(self) if self.model.tile else nullcontext():
+            pictures: Tensor = self.network(z, times, times, untold)
+        return pictures
+
     def _drawn(self, images: Tensor) -> Tensor:
         """Return what the flow leads to: the pictures, or their latents."""
         if isinstance(self.autoencoder, Autoencoder):

@@ -200,10 +200,7 @@ class Rnn(Family):
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the nats of a held-out picture, and the same in bits per dimension."""
         nats = self.likelihood(self._binarised(held_out), held_out.told).mean().item()
-        return {
-            "held_out": nats,
-            "bits_per_dim": nats / math.log(2) / math.prod(self.shape),
-        }
+        return {"held_out": nats, "bits_per_dim": self.bits_per_dim(nats)}
 
     def likelihood(self, images: Tensor, told: Told | None = None) -> Tensor:
         """Return the negative log-likelihood of each picture, exact, in nats, (N,).

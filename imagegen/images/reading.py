@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -42,20 +43,51 @@ _UPRIGHT = {
 }
 
 
+HINTS = {
+    "empty file": "copy or download it again",
+    "cut off": "copy or download it again: the end of the file is missing",
+    "damaged": "copy or download it again, or open it in a viewer and save it anew",
+    "not a picture of a known format": "known are " + ", ".join(FORMATS) + "; save it as PNG",
+    "too large for the memory": "use --jobs 1, or make it smaller first",
+}
+
+
 class BadPictureError(Exception):
-    """One picture cannot be used; the text is a short reason, fit to be shown."""
+    """One picture cannot be used; the text is a short reason, fit to be shown.
+
+    Attributes:
+        hint: what helps.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.hint = hint or HINTS.get(reason, "")
+
+    @classmethod
+    def too_large(cls, pixels: int, limit: int) -> BadPictureError:
+        """Return what is said of a picture over the limit."""
+        need = math.ceil(pixels / 1e6)
+        return cls(
+            f"too large: {pixels / 1e6:,.0f} megapixels, and the limit is {limit / 1e6:,.0f}",
+            f"postprocess takes it with --max-megapixels {need}, at about 40 bytes a pixel",
+        )
 
 
 @contextmanager
-def pillow_warnings() -> Iterator[None]:
+def pillow_warnings(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
     """Silence Pillow's warnings, but turn the one of a decompression bomb into an error.
 
     Filters belong to the process, so this goes around all the threads that decode, not inside.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")
-        warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-        yield
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max(max_pixels, before or 0)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 @contextmanager
@@ -66,16 +98,19 @@ def reasons() -> Iterator[None]:
     except BadPictureError:
         raise
     except Exception as error:  # decoders raise anything: SyntaxError, RuntimeError, IndexError...
-        raise BadPictureError(_reason(error)) from error
+        raise _reason(error) from error
 
 
-def open_picture(data: bytes, at_least: int | None = None) -> Image.Image:
+def open_picture(
+    data: bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Decode a picture file, the first frame of an animation, and turn it upright.
 
     Args:
         data: the file's bytes.
         at_least: a JPEG may be decoded at a fraction of its size, in a fraction of the time, as
             long as its sides stay at least this long.
+        max_pixels: what is larger is refused before it is decoded.
 
     Raises:
         BadPictureError: the file cannot be used; the text says why in a few words.
@@ -85,8 +120,8 @@ def open_picture(data: bytes, at_least: int | None = None) -> Image.Image:
     with reasons():
         image: Image.Image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
         pixels = image.width * image.height
-        if pixels > MAX_PIXELS:
-            raise BadPictureError(_too_large(pixels))
+        if pixels > max_pixels:
+            raise BadPictureError.too_large(pixels, max_pixels)
         if at_least is not None:
             image.draft(None, (at_least, at_least))
         image.load()
@@ -106,19 +141,16 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> BadPictureError:
     text = str(error)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         pixels = re.search(r"\d+", text)
-        return _too_large(int(pixels.group())) if pixels else "too large"
+        if pixels:
+            return BadPictureError.too_large(int(pixels.group()), MAX_PIXELS)
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a known format"
+        return BadPictureError("not a picture of a known format")
     if isinstance(error, MemoryError):
-        return "too large for the memory"
+        return BadPictureError("too large for the memory")
     if isinstance(error, EOFError) or "truncated" in text.lower():
-        return "cut off"
-    return "damaged"
-
-
-def _too_large(pixels: int) -> str:
-    return f"too large: {pixels / 1e6:,.0f} megapixels"
+        return BadPictureError("cut off")
+    return BadPictureError("damaged")

@@ -84,7 +84,7 @@ def _move(x: Tensor, shift: bool, cut: bool, draws: Draws, share: float) -> Tens
 
 def _chosen(share: float, draws: Draws) -> Tensor:
     """Choose a share of the pictures: 1 for each that is changed and 0 for others, (N, 1, 1, 1)."""
-    if share == 1:
+    if share == 1:  # no random numbers are used up, so that all others stay what they were
         return torch.ones(1, 1, 1, 1, dtype=torch.int64)
     return (draws.uniform(0, 1, 1, 1, 1) < share).long()
 

@@ -161,8 +161,8 @@ def jump_loss(
     """Return the error of the velocity of jumps, one a picture, (N,).
 
     A jump is to be as fast as two of half its length on average (Frans et al. 2024, arXiv
-    2410.12557). The shortest ones have the velocity in their middle, as the midpoint method takes
-    it: it goes twice as far without error as two steps of Euler's, for as many looks.
+    2410.12557). The shortest ones have the velocity in their middle: for as many looks as two
+    of Euler's steps, the midpoint method is of second order.
 
     Args:
         network: guesses the picture from z, t and the time to go to.

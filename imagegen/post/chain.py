@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from reprlib import repr as short
 from typing import Any
 
 from PIL import Image
 
 from imagegen.errors import SettingsError, did_you_mean
-from imagegen.images.pixels import to_image, to_pixels
-from imagegen.post.operations import OPERATIONS, Operation
-from imagegen.post.region import EVERYWHERE, Labels, check_name, parse_region
+from imagegen.images.pixels import Floats, Pixels, to_image, to_pixels
+from imagegen.images.reading import BadPictureError
+from imagegen.post.operations import OPERATIONS, Operation, Picture
+from imagegen.post.region import EVERYWHERE, check_name, parse_region, share
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+Watch = Callable[[int, str, Picture, Floats | None], None]
+"""Is shown each step of a chain."""
 
 
 class Chain:
@@ -25,15 +30,40 @@ class Chain:
         self._steps = steps
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Return the picture after all steps; size, depth and transparency stay."""
-        pixels = to_pixels(image)
-        maps: dict[str, Labels] = {}
-        for operation, settings in self._steps:
-            pixels.color = operation(vars(pixels), maps, settings)
-        return to_image(pixels)
+        """Return the picture after all steps, and forget what else they make."""
+        return to_image(self.run(to_pixels(image)).pixels)
+
+    def run(self, pixels: Pixels, watch: Watch | None = None) -> Picture:
+        """Return the picture after all steps, with the reports and extra files of the steps.
+
+        Args:
+            pixels: the picture before.
+            watch: is called after each step with its number from 1, its name, what has become of
+                the picture, and the mask of the step's region if it has one.
+
+        Raises:
+            BadPictureError: if a step can't be done with this picture.
+        """
+        picture = Picture(pixels)
+        for number, (operation, settings) in enumerate(self._steps, start=1):
+            inside = None
+            if watch and settings.get("region", EVERYWHERE) != EVERYWHERE:
+                inside = _mask(picture, settings)
+            try:
+                operation(picture, settings)
+            except BadPictureError as error:
+                raise BadPictureError(f"{operation.name}: {error}", error.hint) from error
+            if watch:
+                watch(number, operation.name, picture, inside)
+        return picture
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    @property
+    def report_files(self) -> list[str | None]:
+        """The file of each report step in order, None for those without."""
+        return [values["file"] for operation, values in self._steps if operation.kind == "report"]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -97,20 +127,29 @@ def _take_apart(step: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     )
 
 
+def _mask(picture: Picture, settings: Mapping[str, Any]) -> Floats:
+    """Draw the region of a step as its blend does."""
+    chosen = {key: settings[key] for key in ("region", "expand", "feather") if key in settings}
+    return share(picture.pixels, picture.maps, **chosen)
+
+
 def _check_regions(settings: Mapping[str, Any], names: list[str]) -> None:
     """Check that regions are named before they are used, and once; adds to `names`."""
+    for key in ("region", "keep"):
+        if key in settings:
+            parse_region(settings[key], tuple(names))
+    if settings.get("region") == EVERYWHERE:
+        for key in ("expand", "feather"):
+            if settings.get(key):
+                raise ValueError(f"{key}: would be ignored without a region")
+    if settings.get("of") is not None and settings["of"] not in names:
+        near = did_you_mean(settings["of"], names)
+        raise ValueError(f"of: no earlier segment step has as={settings['of']}{near}")
     if "as" in settings:
         check_name(settings["as"])
         if settings["as"] in names:
             raise ValueError(f"as: an earlier step has the name '{settings['as']}' already")
         names.append(settings["as"])
-    if "region" in settings:
-        region = parse_region(settings["region"]).name
-        if region not in [EVERYWHERE, *names]:
-            near = did_you_mean(region, names)
-            raise ValueError(f"region: no earlier segment step has as={region}{near}")
-        if region == EVERYWHERE and settings["feather"]:
-            raise ValueError("feather: would be ignored without a region")
 
 
 def _split(text: str, name: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -31,15 +33,16 @@ def white_balance(
             (shades-of-grey, Finlayson and Trezzi 2004).
     """
     linear = to_linear(color)
-    seen = linear[visible(alpha, linear.shape[:2])].astype(np.float64)
+    seen = linear[visible(alpha, linear.shape[:2])]
     if len(seen) == 0:
         return color
     if method == "grey-world":
-        light = seen.mean(axis=0)
+        light = seen.mean(axis=0, dtype=np.float64)
     elif method == "white-patch":
         light = np.percentile(seen, 99, axis=0)
     else:
-        light = (seen**6).mean(axis=0) ** (1 / 6)
+        squares = seen * seen
+        light = (squares * squares * squares).mean(axis=0, dtype=np.float64) ** (1 / 6)
     # A channel with next to nothing in it has nothing to bring up but noise.
     gain = luminance(light) / np.maximum(light, 1e-3)
     return from_linear(linear * gain.astype(np.float32))
@@ -73,8 +76,12 @@ def levels(
         out_black: Level to put in the place of black.
         out_white: Level to put in the place of white; below out_black gives a negative.
     """
-    scaled = ((color * 255 - black) / (white - black)).clip(0, 1) ** (1 / gamma)
-    return np.asarray((out_black + (out_white - out_black) * scaled) / 255, np.float32)
+
+    def curve(values: Any) -> Any:
+        scaled = ((values * 255 - black) / (white - black)).clip(0, 1) ** (1 / gamma)
+        return (out_black + (out_white - out_black) * scaled) / 255
+
+    return by_value(color, curve)
 
 
 @operation("color", "auto-contrast:cutoff=1")
@@ -96,11 +103,11 @@ def auto_contrast(
     if len(seen) == 0:
         return color
     # Not of the luma: a red far brighter than its luma would clip, and its hue change.
-    low = float(np.percentile(seen.min(axis=1), cutoff))
-    high = float(np.percentile(seen.max(axis=1), 100 - cutoff))
+    low = float(np.percentile(reduce(np.minimum, seen.T), cutoff))
+    high = float(np.percentile(reduce(np.maximum, seen.T), 100 - cutoff))
     if high - low < 1e-6:
         return color
-    return (color - low) / (high - low)
+    return (color - np.float32(low)) * np.float32(1 / (high - low))
 
 
 @operation("color", "saturation:amount=1.5")
@@ -122,20 +129,61 @@ def saturation(
     linear = to_linear(color)
     grey = luminance(linear)[..., None]
     away = linear - grey
-    room = np.where(away > 0, 1 - grey, grey) / np.maximum(np.abs(away), 1e-6)
-    factor = np.minimum(np.float32(amount), np.maximum(room.min(axis=2, keepdims=True), 1))
+    room = np.where(away > 0, 1 - grey, grey) / np.maximum(np.abs(away), np.float32(1e-6))
+    least = reduce(np.minimum, np.moveaxis(room, 2, 0))[..., None]
+    factor = np.minimum(np.float32(amount), np.maximum(least, 1))
     return from_linear(grey + factor * away)
+
+
+def by_value(color: Floats, curve: Callable[[Any], Any]) -> Floats:
+    """Send each value, in [0, 1], through a curve, by a table of the 65,536 values of 16 bit.
+
+    Exact for pictures of 8 and 16 bit (255 divides 65,535); what lies between, after other steps,
+    goes to the nearest.
+    """
+    return look_up(color, curve(np.arange(65536) / 65535))
+
+
+def look_up(color: Floats, table: Any) -> Floats:
+    """Look each value up in a table of 65,536."""
+    table = np.asarray(table, np.float32)
+    found: Floats = table[np.rint(color * np.float32(65535)).astype(np.uint16)]
+    return found
 
 
 def to_linear(color: Floats) -> Floats:
     """Undo the sRGB transfer function (IEC 61966-2-1)."""
-    return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    return by_value(
+        color, lambda v: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    )
 
 
 def from_linear(linear: Floats) -> Floats:
     """Apply the sRGB transfer function (IEC 61966-2-1)."""
-    linear = linear.clip(0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    # No table: near black the curve is too steep for 65,536 values.
+    linear = np.asarray(linear, np.float32).clip(0, 1)
+    bent = power(linear, 1 / 2.4) * np.float32(1.055) - np.float32(0.055)
+    return np.where(linear <= 0.0031308, linear * np.float32(12.92), bent)
+
+
+def power(values: Floats, exponent: float) -> Floats:
+    """Raise values from 0 up to a power, three times as fast as NumPy."""
+    import cv2
+
+    raised = cv2.pow(np.ascontiguousarray(values), exponent)
+    return np.asarray(raised, np.float32).reshape(values.shape)
+
+
+def transform(color: Floats, matrix: Any) -> Floats:
+    """Multiply each colour by a matrix of 3 rows; grey counts as three equal channels."""
+    import cv2
+
+    return np.asarray(cv2.transform(rgb(color), np.asarray(matrix, np.float32)), np.float32)
+
+
+def rgb(color: Floats) -> Floats:
+    """Return three channels of one or three."""
+    return np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:2], 3)))
 
 
 def luminance(color: Any) -> Any:

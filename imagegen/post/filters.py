@@ -1,4 +1,4 @@
-"""Filters: each new pixel is made from its neighbours. Borders reflect (101: without the edge)."""
+"""Filters that blur and sharpen."""
 
 from __future__ import annotations
 
@@ -8,20 +8,53 @@ import numpy as np
 from pydantic import Field
 
 from imagegen.images.pixels import Floats
+from imagegen.post.color import from_linear, luminance, to_linear
+from imagegen.post.neighbours import average, blur, box_mean, fill_hidden, guided_mean
 from imagegen.post.operations import operation
-from imagegen.post.region import visible
 
 
 @operation("filter", "gaussian:sigma=3")
 def gaussian(
-    color: Floats, alpha: Floats | None, *, sigma: Annotated[float, Field(gt=0, le=200)] = 2.0
+    color: Floats,
+    alpha: Floats | None,
+    *,
+    sigma: Annotated[float, Field(gt=0, le=200)] = 2.0,
+    linear: bool = False,
 ) -> Floats:
     """Blur with a Gaussian.
 
     Args:
         sigma: Standard deviation in pixels; the kernel reaches to four of them.
+        linear: Mix light, as a lens out of focus does, so that highlights outshine what is around
+            them; otherwise sRGB values, as most programs do.
     """
-    return _blur(color, alpha, sigma)
+    return blur(color, alpha, sigma, linear)
+
+
+def _odd_size(settings: dict[str, Any]) -> None:
+    if settings["size"] % 2 == 0:
+        raise ValueError(f"size: expected an odd number, got {settings['size']}")
+
+
+@operation("filter", "box:size=7", check=_odd_size)
+def box(
+    color: Floats,
+    alpha: Floats | None,
+    *,
+    size: Annotated[int, Field(ge=3, le=511)] = 5,
+    linear: bool = False,
+) -> Floats:
+    """Blur with a box: the mean of each square. As fast for large squares as for small ones.
+
+    Args:
+        size: Side of the square in pixels, odd.
+        linear: Mix light, so that highlights outshine what is around them; otherwise sRGB values.
+    """
+
+    def mean(values: Floats) -> Floats:
+        return average(values, alpha, lambda part: box_mean(part, size))
+
+    return from_linear(mean(to_linear(color))) if linear else mean(color)
 
 
 @operation("filter", "sharpen:amount=1.5")
@@ -41,15 +74,10 @@ def sharpen(
         threshold: Grey levels of 255 that every difference is lessened by, so that small ones
             (noise) are left alone.
     """
-    detail = color - _blur(color, alpha, radius)
+    detail = color - blur(color, alpha, radius)
     # Soft: a hard threshold makes specks where a difference just passes it.
     detail = np.sign(detail) * np.maximum(np.abs(detail) - threshold / 255, 0)
     return np.asarray(color + amount * detail, np.float32)
-
-
-def _odd_size(settings: dict[str, Any]) -> None:
-    if settings["size"] % 2 == 0:
-        raise ValueError(f"size: expected an odd number, got {settings['size']}")
 
 
 @operation("filter", "median:size=5", check=_odd_size)
@@ -68,10 +96,10 @@ def median(
     import cv2
 
     shape = color.shape
-    if alpha is not None:
-        color = _fill_hidden(color, alpha)
     margin = size // 2
-    wide = cv2.copyMakeBorder(color, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
+    wide = cv2.copyMakeBorder(
+        fill_hidden(color, alpha), margin, margin, margin, margin, cv2.BORDER_REFLECT_101
+    )
     # OpenCV takes floats up to size 5 and beyond that only 8 bit, where nothing is lost by it
     # unless the picture has more.
     if size <= 5:
@@ -87,34 +115,50 @@ def median(
     return np.asarray(inner, np.float32).reshape(shape)
 
 
-def _blur(color: Floats, alpha: Floats | None, sigma: float) -> Floats:
-    """Blur by weights of alpha, so that the colour of transparent pixels does not come through."""
-    if alpha is None:
-        return _convolve(color, sigma)
-    weight = _convolve(alpha, sigma)
-    blurred = _convolve(color * alpha, sigma)
-    return np.divide(blurred, weight, out=color.copy(), where=weight > 0)
+@operation("filter", "detail:amount=1.5")
+def detail(
+    color: Floats,
+    alpha: Floats | None,
+    *,
+    amount: Annotated[float, Field(ge=-1, le=5)] = 1.0,
+    radius: Annotated[int, Field(ge=1, le=100)] = 8,
+    tone: Annotated[float, Field(gt=0, le=255)] = 25.0,
+) -> Floats:
+    """Bring out texture without halos at the edges, or soften it.
+
+    Adds the difference of the luma (of sRGB values) to its guided filter, which keeps edges
+    (He, Sun and Tang 2010, section 4), so that hues stay.
+
+    Args:
+        amount: How much of the difference to add; 0 changes nothing, -1 takes all texture out.
+        radius: Size in pixels of the largest texture.
+        tone: Standard deviation, in grey levels of 255, above which it is an edge, not texture.
+    """
+    luma = luminance(color)[..., None]
+    texture = luma - guided_mean(luma, alpha, radius, tone / 255)
+    return np.asarray(color + amount * texture, np.float32)
 
 
-def _convolve(values: Floats, sigma: float) -> Floats:
-    import cv2
+@operation("filter", "deblur:sigma=1.5,steps=20")
+def deblur(
+    color: Floats,
+    alpha: Floats | None,
+    *,
+    sigma: Annotated[float, Field(gt=0, le=10)] = 1.5,
+    steps: Annotated[int, Field(ge=1, le=100)] = 10,
+) -> Floats:
+    """Undo the blur of a lens by Richardson and Lucy (1972, 1974), taking it for a Gaussian.
 
-    blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(blurred, np.float32).reshape(values.shape)
+    Works in linear light, which is what mixes in a lens. It brings out noise as well: denoise
+    first. Costs about two linear gaussians a step.
 
-
-def _fill_hidden(color: Floats, alpha: Floats) -> Floats:
-    """Give transparent pixels the colour of the nearest visible one: a median knows no weights."""
-    import cv2
-
-    hidden = ~visible(alpha, color.shape[:2])
-    if hidden.all() or not hidden.any():
-        return color
-    _, nearest = cv2.distanceTransformWithLabels(
-        hidden.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    # Labels count the visible pixels in an order of OpenCV's own; look each one's place up.
-    places = np.zeros(nearest.max() + 1, dtype=np.intp)
-    places[nearest[~hidden]] = np.flatnonzero(~hidden)
-    filled: Floats = color.reshape(-1, color.shape[2])[places[nearest]]
-    return filled
+    Args:
+        sigma: Standard deviation of the blur in pixels. Too large a guess makes rings.
+        steps: Rounds; more are sharper and noisier.
+    """
+    # No light at all has no ratio to any other.
+    seen = np.asarray(to_linear(fill_hidden(color, alpha)).clip(1e-4), np.float32)
+    guess = seen
+    for _ in range(steps):
+        guess = guess * blur(seen / blur(guess, None, sigma), None, sigma)
+    return from_linear(guess)

@@ -4,21 +4,76 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from reprlib import repr as short
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
+from PIL import Image
+
 from imagegen.catalog import Catalog
 from imagegen.errors import SettingsError, did_you_mean
-from imagegen.post.region import blend, remember
+from imagegen.images.pixels import Floats, Pixels
+from imagegen.post.region import EVERYWHERE, Labels, mask, remember, share
 
-Kind = Literal["filter", "color", "segment"]
+Kind = Literal["filter", "color", "alpha", "geometry", "segment", "report"]
 Values = dict[str, Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# What becomes of an operation's result; the keyword arguments are settings it takes for free.
-FINISH: dict[Kind, Callable[..., Any]] = {"filter": blend, "color": blend, "segment": remember}
+Moved = tuple[Pixels, Callable[[Labels], Labels]]
+"""What a geometry operation returns: the new picture, and how a label map follows it."""
+
+
+@dataclass
+class Picture:
+    """A picture on its way through a chain, with all that the steps have found and made.
+
+    Attributes:
+        pixels: the picture itself.
+        maps: label maps by name, as large as the picture.
+        reports: what report steps say, in order.
+        extras: more files to write beside the output; the key ends their name: `mask.png`.
+        notes: what people should know of the steps, such as that a region was empty.
+    """
+
+    pixels: Pixels
+    maps: dict[str, Labels] = field(default_factory=dict)
+    reports: list[Values] = field(default_factory=list)
+    extras: dict[str, Image.Image | bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def no_settings() -> None:
+    """Take nothing for free."""
+
+
+def written(*, file: str | None = None) -> None:
+    """Settings of reports on the whole picture.
+
+    Args:
+        file: A file to add the report to, as a line of JSON; without it, the terminal.
+    """
+
+
+def where(*, region: str = EVERYWHERE, file: str | None = None) -> None:
+    """Settings of reports that ask for `inside`.
+
+    Args:
+        region: What of the picture to look at: subject, label:3, NAME and the like, or all.
+        file: A file to add the report to, as a line of JSON; without it, the terminal.
+    """
+
+
+# The keyword arguments of these are the settings that operations of a kind take for free.
+FREE: dict[Kind, Callable[..., Any]] = {
+    "filter": share,
+    "color": share,
+    "alpha": share,
+    "geometry": no_settings,
+    "segment": remember,
+    "report": written,
+}
 
 TYPE_NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
 BOUND_NAMES = {"ge": "from", "gt": "over", "le": "up to", "lt": "under"}
@@ -38,12 +93,15 @@ class Setting:
 
 
 class Operation:
-    """A function on colours with its name, help and checks. `operation` makes them.
+    """A function on pictures with its name, help and checks. `operation` makes them.
 
     Attributes:
         name: the function's name, with hyphens.
-        kind: `filter` and `color` give a new picture, `segment` a label map.
+        kind: `filter` and `color` give new colours, `alpha` new transparency, `geometry` a picture
+            of another size or shape, `segment` a label map, `report` facts.
         summary: first line of the docstring.
+        about: what stands between that and the settings: method, colour space, cost.
+        steps: what to write after `--op` to try it.
         example: a command line that works.
     """
 
@@ -53,20 +111,27 @@ class Operation:
         self.run = run
         self.kind = kind
         self.name = run.__name__.replace("_", "-")
-        self.summary = (inspect.getdoc(run) or "").partition("\n")[0]
+        self.summary, _, rest = (inspect.getdoc(run) or "").partition("\n")
+        self.about = rest.partition("Args:\n")[0].strip()
+        self.steps = steps
         self.example = f"imagegen postprocess photo.png --op {steps} -o out.png"
         self._check = check
 
     @cached_property
     def inputs(self) -> list[str]:
-        """What of the picture the function asks for: `color`, `alpha`, `depth`."""
+        """What the function asks for: see `operation`."""
         parameters = inspect.signature(self.run).parameters.values()
         return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
     @cached_property
     def settings(self) -> list[Setting]:
         """All settings in order, those that it takes for free last."""
-        return _settings_of(self.run) + _settings_of(FINISH[self.kind])
+        return _settings_of(self.run) + _settings_of(self._free)
+
+    @property
+    def _free(self) -> Callable[..., Any]:
+        looks_inside = self.kind == "report" and "inside" in self.inputs
+        return where if looks_inside else FREE[self.kind]
 
     @property
     def hint(self) -> str:
@@ -82,21 +147,89 @@ class Operation:
                 raise SettingsError(f"{self.name}: unknown setting '{name}'{near}", self.hint)
         try:
             settings = {s.name: _value(s, values.get(s.name, _ABSENT)) for s in self.settings}
+            if self.kind == "report":
+                _check_report_file(settings["file"])
             self._check(settings)
         except ValueError as error:
             raise SettingsError(f"{self.name}: {error}", self.hint) from None
         return settings
 
-    def __call__(
-        self, picture: Mapping[str, Any], maps: dict[str, Any], settings: Mapping[str, Any]
-    ) -> Any:
-        """Work on `picture` (what `inputs` can ask for), with checked settings; gives colours."""
-        own = _arguments(self.run, settings)
-        result = self.run(*(picture[name] for name in self.inputs), **own)
-        if self.kind != "segment":
-            result = result.clip(0, 1)
-        finish = FINISH[self.kind]
-        return finish(picture["color"], result, maps, **_arguments(finish, settings))
+    def __call__(self, picture: Picture, settings: Values) -> None:
+        """Take one step with a picture, with checked settings."""
+        # Not only for speed: before + 0 * after is no number where after is none.
+        if settings.get("strength") == 0:
+            return
+        free = _arguments(self._free, settings)
+        inside = self._inside(picture, free)
+        if inside is not None and not inside.any():
+            picture.notes.append(f"{self.name}: the region {settings['region']} is empty")
+            if self.kind == "report":
+                picture.reports.append({"op": self.name, "region": settings["region"], "pixels": 0})
+            return
+        result = self.run(*self._given(picture, inside), **_arguments(self.run, settings))
+        if self.kind == "segment":
+            remember(result, picture.maps, **free)
+        elif self.kind == "report":
+            picture.reports.append({"op": self.name, **result})
+        elif self.kind == "geometry":
+            picture.pixels, follow = result
+            picture.maps = {name: follow(labels) for name, labels in picture.maps.items()}
+        else:
+            _lay_over(picture, result, self.kind, inside)
+
+    def _inside(self, picture: Picture, free: Values) -> Floats | None:
+        """Draw where to work and how much; None is everywhere."""
+        if free.get("region", EVERYWHERE) == EVERYWHERE and free.get("strength", 1) == 1:
+            return None
+        if self.kind == "report":
+            return mask(free["region"], picture.pixels, picture.maps)
+        return share(picture.pixels, picture.maps, **free)
+
+    def _given(self, picture: Picture, inside: Floats | None) -> list[Any]:
+        pixels = picture.pixels
+        offers: dict[str, Callable[[], Any]] = {
+            "pixels": lambda: pixels,
+            "color": lambda: pixels.color,
+            "alpha": lambda: pixels.alpha,
+            "depth": lambda: pixels.depth,
+            "maps": lambda: picture.maps,
+            "extras": lambda: picture.extras,
+            "inside": lambda: np.ones_like(pixels.color[..., :1]) if inside is None else inside,
+        }
+        return [offers[name]() for name in self.inputs]
+
+
+def _check_report_file(file: str | None) -> None:
+    if file is not None and not file.endswith((".json", ".jsonl")):
+        raise ValueError(f"file: expected a name that ends with .jsonl, got {file!r}")
+
+
+def _lay_over(picture: Picture, result: Any, kind: Kind, inside: Floats | None) -> None:
+    """Blend new colours, new alpha or both into a picture of the same size, where it is inside."""
+    pixels = picture.pixels
+    color, alpha = pixels.color, pixels.alpha
+    if isinstance(result, tuple):
+        color, alpha = result
+    elif kind == "alpha":
+        alpha = result
+    else:
+        color = result
+
+    def mixed(before: Floats, after: Floats) -> Floats:
+        after = after.clip(0, 1)
+        # Unlike before + inside * (after - before), this form is exact at both ends.
+        return after if inside is None else (1 - inside) * before + inside * after
+
+    new = Pixels(pixels.color, pixels.alpha, pixels.depth)
+    if color is not pixels.color:
+        new.color = mixed(pixels.color, color)
+    if alpha is not pixels.alpha:
+        opaque = np.ones_like(pixels.color[..., :1])
+        before, after = (opaque if one is None else one for one in (pixels.alpha, alpha))
+        new.alpha = mixed(before, after)
+        if (pixels.alpha is None or alpha is None) and (new.alpha == 1).all():
+            new.alpha = None
+    picture.pixels = new
 
 
 OPERATIONS: Catalog[Operation] = Catalog("operation", see="imagegen ops")
@@ -107,10 +240,22 @@ def operation(
 ) -> Callable[[Function], Function]:
     """File a function as the operation of its name (`white_balance` is `white-balance`).
 
-    What the function takes before the `*` is the picture: `color` (H, W, 1 or 3) float32 sRGB in
-    [0, 1], and if it wants them `alpha` (H, W, 1) or None, and `depth`, 255 or 65535. What comes
-    after the `*` are its settings. It returns new colours (the chain clips them) or, of kind
-    `segment`, a label map.
+    What the function takes before the `*` it gets, by name, in any order:
+
+    - `color` (H, W, 1 or 3) float32 sRGB in [0, 1]; `alpha` (H, W, 1) or None; `depth`, 255 or
+      65535; `pixels`, all three as one. They must not be written to.
+    - `maps`: the label maps so far, by name. `inside`: the mask of the setting `region`.
+    - `extras`: a dict to put more files into (see `Picture`), images or ready bytes. A key that
+      two steps may use must hold something of their settings.
+
+    What comes after the `*` are its settings. What it returns depends on its kind:
+
+    - `filter`, `color`: new colours of the same size, or a tuple of colours and alpha.
+    - `alpha`: new alpha of the same size, or a tuple of colours and alpha.
+    - `geometry`: `Pixels` of any size, and a function that moves a label map along (see `Moved`).
+    - `segment`: a label map. `report`: a dict that JSON can hold.
+
+    Colours and alpha are clipped, and laid over what was there by `region` and `strength`.
 
     Args:
         kind: which sort of operation it is; decides the settings it takes for free.

@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from imagegen.images.pixels import Floats
-from imagegen.post.color import luminance
+from imagegen.post import partition
+from imagegen.post.grabcut import grabcut
 from imagegen.post.operations import operation
-from imagegen.post.region import Labels, Mask, visible
+from imagegen.post.refine import enlarge, shrink
+from imagegen.post.region import Labels, Mask, lab, visible
 
-WORK_SIZE = 256
-"""Longest side that SLIC sees, in pixels: at 1024 it takes 4 s, at 256 a sixteenth of that."""
+Method = Literal[
+    "slic",
+    "kmeans",
+    "threshold",
+    "local",
+    "felzenszwalb",
+    "watershed",
+    "mean-shift",
+    "merge",
+    "components",
+    "grabcut",
+    "alpha",
+    "features",
+]
 
-METHOD_DEFAULTS: dict[str, dict[str, float]] = {
-    "n": {"slic": 200, "kmeans": 4},
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "n": {"slic": 200, "kmeans": 4, "threshold": 2, "features": 6},
     "compactness": {"slic": 10.0},
+    "scale": {"felzenszwalb": 100.0},
+    "tolerance": {"watershed": 4.0, "mean-shift": 10.0, "merge": 12.0, "components": 12.0},
+    "size": {"local": 51},
+    "box": {"grabcut": None},
+    "features": {"features": None},
 }
 
 
 def _settings_of_method(settings: dict[str, Any]) -> None:
     """Fill in what depends on the method; refuse what it would ignore."""
+    from imagegen.post.learned import check_model
+
+    if settings["method"] is None:
+        settings["method"] = "features" if settings["features"] else "slic"
     method = settings["method"]
     for name, defaults in METHOD_DEFAULTS.items():
         if settings[name] is None:
             settings[name] = defaults.get(method)
         elif method not in defaults:
             raise ValueError(f"{name}: would be ignored by method={method}")
+    if method == "threshold" and settings["n"] > 5:
+        raise ValueError(f"n: expected up to 5 for method=threshold, got {settings['n']}")
+    if settings["box"] is not None:
+        parse_box(settings["box"])
+    if method == "features":
+        if settings["features"] is None:
+            raise ValueError("features: missing; expected the name of a trained autoencoder")
+        check_model("features", settings["features"], "autoencoder")
 
 
 @operation(
@@ -40,117 +72,117 @@ def segment(
     color: Floats,
     alpha: Floats | None,
     *,
-    method: Literal["slic", "kmeans", "threshold"] = "slic",
+    method: Method | None = None,
     n: Annotated[int, Field(ge=2, le=1000)] | None = None,
     compactness: Annotated[float, Field(gt=0, le=1000)] | None = None,
+    scale: Annotated[float, Field(gt=0, le=100_000)] | None = None,
+    tolerance: Annotated[float, Field(gt=0, le=200)] | None = None,
+    size: Annotated[int, Field(ge=3, le=10_000)] | None = None,
+    box: str | None = None,
+    features: str | None = None,
 ) -> Labels:
-    """Part the picture into regions by colour, for the `region` of later steps.
+    """Part the picture into regions, for the `region` of later steps.
 
     It sees colours, not things: the subject is what is not coloured like the border. That fits
-    sprites, icons and products on a plain ground, and few photographs.
-
-    Label 0 is the background: the transparent pixels where there are any, else the region that
-    holds most of the border. The other regions are numbered from 1, biggest first.
+    sprites, icons and products, on plain ground best. Label 0 is the background: the transparent
+    pixels where there are any, else what holds most of the border. The other regions are numbered
+    from 1, biggest first.
 
     Args:
-        method: slic finds superpixels (Achanta et al. 2012) and takes those coloured like the
-            border for background; kmeans sorts colours in CIE Lab; threshold parts dark from
-            bright (Otsu 1979).
-        n: About how many superpixels (slic, 200 if not given) or how many colours (kmeans, 4).
+        method: slic finds superpixels, and takes those coloured like the border for background;
+            kmeans sorts colours; threshold parts tones (Otsu), local those brighter than their
+            surroundings; felzenszwalb, watershed, mean-shift and merge (of superpixels) find
+            regions alike in colour; components finds connected pieces, alpha what is opaque,
+            grabcut the subject; features sorts by what an autoencoder sees. slic if not given,
+            unless features is.
+        n: About how many superpixels (slic, 200 if not given), how many colours (kmeans, 4), tones
+            (threshold, 2, up to 5) or groups (features, 6).
         compactness: How square superpixels are, against how true to colours (slic, 10 if not
             given); 1 follows every edge, 100 is nearly a grid.
+        scale: How large regions are (felzenszwalb, 100 if not given).
+        tolerance: Difference in CIE Lab that is overlooked: between neighbours (mean-shift, 10 if
+            not given), regions (merge, 12), from the border's colour (components, 12), or the least
+            depth of a basin between edges (watershed, 4).
+        size: Side of the surroundings in pixels (local, 51 if not given).
+        box: X:Y:W:H in pixels, around all of the subject (grabcut); without it, it is guessed.
+        features: A trained autoencoder (imagegen train DATA --preset autoencoder).
     """
+    settings = {
+        "n": n,
+        "compactness": compactness,
+        "scale": scale,
+        "tolerance": tolerance,
+        "size": size,
+        "box": box,
+        "features": features,
+    }
+    method = method or ("features" if features else "slic")
+    for name, value in settings.items():
+        settings[name] = METHOD_DEFAULTS[name].get(method) if value is None else value
     shown = visible(alpha, color.shape[:2])
+    if method == "alpha":
+        return shown.astype(np.int32)
     seen = color[shown]
     if len(seen) == 0 or (seen == seen[0]).all():
         # Nothing to tell apart: all that is visible is subject on a transparent ground, else ground
         return (shown & (not shown.all())).astype(np.int32)
     if not shown.all():
         color = np.where(shown[..., None], color, seen.mean(axis=0))
-    if method == "threshold":
-        regions = _threshold(color, shown)
-        background = regions == _at_border(regions)
-    elif method == "kmeans":
-        assert n is not None
-        regions = _nearest(_lab(color), _kmeans(_lab(color)[shown], n))
-        background = regions == _at_border(regions)
-    else:
-        assert n is not None
-        assert compactness is not None
-        regions, background = _superpixels(color, n, compactness)
+    regions, background = _part(color, alpha, shown, method, settings)
     return _number(regions, background if shown.all() else ~shown)
 
 
-def _threshold(color: Floats, shown: Mask) -> Labels:
-    from skimage.filters import threshold_otsu
-
-    luma = luminance(color)
-    low, high = luma[shown].min(), luma[shown].max()
-    # In whole steps: of floats it gives the middle of a histogram's bin, with pixels on both sides.
-    steps = np.rint((luma - low) / max(high - low, 1e-6) * 255).clip(0, 255).astype(np.uint8)
-    level = threshold_otsu(steps[shown])  # type: ignore[no-untyped-call]
-    return np.asarray(steps > level, np.int32)
+def by_default(color: Floats, alpha: Floats | None) -> Labels:
+    """Segment for a region that asks for the subject when no step has looked for it."""
+    return segment(color, alpha, method="grabcut")
 
 
-def _superpixels(color: Floats, n: int, compactness: float) -> tuple[Labels, Mask]:
-    """Return superpixels, and those of them whose colour is that of the border."""
-    import cv2
-    from skimage.segmentation import slic
-
-    height, width = color.shape[:2]
-    shrink = min(1, WORK_SIZE / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    small = np.asarray(cv2.resize(color, size, interpolation=cv2.INTER_AREA), np.float32)
-    small = small.reshape(size[1], size[0], -1)
-    rgb = np.broadcast_to(small, (*small.shape[:2], 3))
-    regions = slic(rgb, n_segments=n, compactness=compactness, start_label=0)
-    count = np.bincount(regions.ravel())
-    sums = [np.bincount(regions.ravel(), part.ravel()) for part in np.moveaxis(_lab(small), 2, 0)]
-    means = (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
-    side = _nearest(means, _kmeans(means, 2))[regions]
-    background = side == _at_border(side)
-
-    def enlarge(values: Any) -> Any:
-        return cv2.resize(
-            values.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-        )
-
-    return enlarge(regions), enlarge(background) > 0
+def parse_box(text: str) -> tuple[int, int, int, int]:
+    """Read X:Y:W:H; raises ValueError."""
+    found = re.fullmatch(r"(\d{1,6}):(\d{1,6}):([1-9]\d{0,5}):([1-9]\d{0,5})", text)
+    if found is None:
+        raise ValueError(f"box: expected X:Y:W:H in pixels, such as 10:20:64:48, got {text!r}")
+    x, y, width, height = map(int, found.groups())
+    return x, y, width, height
 
 
-def _lab(color: Floats) -> Floats:
-    """Convert to CIE Lab, where distance is close to seen difference: L 0..100."""
-    import cv2
-
-    rgb = np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:2], 3)), dtype=np.float32)
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab), np.float32)
-
-
-def _kmeans(points: Floats, n: int) -> Floats:
-    """Find `n` centres, or as many as there are different points. The same on every call."""
-    import cv2
-
-    # 20,000 points fix a few centres as well as millions do.
-    points = points[:: max(1, len(points) // 20_000)]
-    different = len(np.unique(points, axis=0))
-    if different == 1:
-        return points[:1]
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 50, 1e-3)
-    points, start = np.ascontiguousarray(points), np.zeros((0, 1), np.int32)
-    _, _, centers = cv2.kmeans(points, min(n, different), start, stop, 3, cv2.KMEANS_PP_CENTERS)
-    return np.asarray(centers, np.float32)
-
-
-def _nearest(points: Floats, centers: Floats) -> Labels:
-    """Give each point the index of its centre."""
-    best = np.zeros(points.shape[:-1], dtype=np.int32)
-    least = np.full(points.shape[:-1], np.inf, dtype=np.float32)
-    for index, center in enumerate(centers):
-        distance = ((points - center) ** 2).sum(axis=-1)
-        best[distance < least] = index
-        least = np.minimum(least, distance)
-    return best
+def _part(
+    color: Floats, alpha: Floats | None, shown: Mask, method: str, settings: dict[str, Any]
+) -> tuple[Labels, Mask]:
+    """Return regions, and which pixels are background in an opaque picture."""
+    tolerance = settings["tolerance"]
+    if method == "components":
+        regions = partition.components(color, shown, tolerance)
+        return regions, regions == 0
+    if method == "grabcut":
+        regions = grabcut(color, settings["box"] and parse_box(settings["box"]))
+        return regions, regions == 0
+    if method == "slic":
+        small = shrink(color)
+        regions = partition.superpixels(small, settings["n"], settings["compactness"])
+        means = partition.means(lab(small), regions)
+        side = partition.nearest(means, partition.centers(means, 2))
+        regions = enlarge(regions, color)
+        return regions, side[regions] == _at_border(side[regions])
+    if method == "threshold":
+        regions = partition.otsu(color, shown, settings["n"])
+    elif method == "local":
+        regions = partition.local(color, settings["size"])
+    elif method == "kmeans":
+        regions = partition.kmeans(color, shown, settings["n"])
+    elif method == "felzenszwalb":
+        regions = enlarge(partition.felzenszwalb(shrink(color), settings["scale"]), color)
+    elif method == "watershed":
+        regions = enlarge(partition.watershed(shrink(color), tolerance), color)
+    elif method == "mean-shift":
+        regions = enlarge(partition.mean_shift(shrink(color), tolerance), color)
+    elif method == "merge":
+        regions = enlarge(partition.merged(shrink(color), tolerance), color)
+    else:
+        opacity = None if alpha is None else shrink(alpha)[..., :1]
+        regions = partition.by_features(shrink(color), opacity, settings["features"], settings["n"])
+        regions = enlarge(regions, color)
+    return regions, regions == _at_border(regions)
 
 
 def _at_border(regions: Labels) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from imagegen.train.watch import Look
+from imagegen.train.judge import Look
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from imagegen.settings import AutoencoderSettings, seconds
 
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
-_SHARED = (("train", "seed"), ("train", "precision"), ("device",))
+_SHARED = (
+    ("device",),
+    *(
+        ("train", key)
+        for key in ("seed", "precision", "checkpoint_every", "sample_every", "watch_every")
+    ),
+)
+"""What is set for a model holds for its autoencoder too."""
 
 
 def is_missing(layer: presets.Layer) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -151,10 +151,6 @@ class Learner:
         """Return the first `count` pictures as a batch to look at, not to learn from."""
         labels = None if pictures.labels is None else pictures.labels[:count]
         return self._batch(pictures.trained_on[:count], labels, order, "look", slice(0, count))
-
-    def strength(self, checks: Sequence[Mapping[str, float]]) -> float:
-        """Return the strength to order after looks that found this, see `Family.strength`."""
-        return self.family.strength(checks, len(self._pictures))
 
     def _gradients(
         self,

@@ -24,6 +24,7 @@ from imagegen.settings import Config, seconds
 from imagegen.train import checkpoint, watch
 from imagegen.train.events import Ended, Event, Noticed, Planned, Progress, Resumed, Sheet, Watched
 from imagegen.train.journal import FILE, RATE, SPLIT, WATCHED, Journal
+from imagegen.train.judge import PATIENCE, Judge, Look
 from imagegen.train.learner import Learner
 from imagegen.train.parallel import Order, World
 from imagegen.train.plan import Clock, Plan
@@ -78,8 +79,7 @@ class Training:
             world: the processes that train together; this one leads.
         """
         self.model, self.learner, self.watcher = model, learner, watcher
-        self.judged_by = learner.family.judged_by
-        self.can_collapse = learner.family.can_collapse
+        self.judge = Judge(learner.family.judged_by, learner.family.can_collapse)
         self.config, self.settings = config, config.train
         self.stopped, self.started = stopped, started
         self.world = world or World()
@@ -93,7 +93,7 @@ class Training:
         self.earlier = 0.0
         self.spent = {"watching": 0.0, "saving": 0.0, "sheets": 0.0}
         self.saved_at = -1  # a kill may have come between a state and its weights: save both again
-        self.looks: list[watch.Look] = []
+        self.looks: list[Look] = []
         self.cost = {"watching": 3.0, "saving": 0.0}  # seconds of the last one; at first, a guess
         self.window: dict[str, list[Tensor]] = {}
         self.usual: dict[str, list[float]] = {}
@@ -166,7 +166,7 @@ class Training:
         self._drop_metrics()
         self.looks = self._known_looks()
         if self._seen():
-            self.reason = watch.verdict(self.looks, self.can_collapse)
+            self.reason = self.judge.verdict(self.looks)
         self.learner.parts = self.journal.parts(self.step)
         if state is None:
             self._save()
@@ -174,13 +174,13 @@ class Training:
 
     def _step(self) -> Iterator[Event]:
         """Take one step, in all processes."""
-        step = self.step
+        step, checks = self.step, [look.checks for look in self.looks]
         order = Order(
             step,
             self.plan.progress(step),
             self.journal.rate(step),
-            watch.caution(self.looks) if self.can_collapse else 0,
-            self.learner.strength([look.checks for look in self.looks]),
+            self.judge.caution(self.looks),
+            self.learner.family.strength(checks, len(self.watcher.training)),
             self.load,
         )
         self.world.tell(order)
@@ -255,9 +255,9 @@ class Training:
 
     # --- quality ---------------------------------------------------------------------------------
 
-    def _known_looks(self) -> list[watch.Look]:
+    def _known_looks(self) -> list[Look]:
         records = self.journal.of(WATCHED, self.step)
-        return [watch.Look.of(record) for record in records if not record.get("skipped")]
+        return [Look.of(record) for record in records if not record.get("skipped")]
 
     def _look(self, last: bool = False) -> Iterator[Event]:
         """Measure the quality, unless that was done before or there is no time for it."""
@@ -269,7 +269,7 @@ class Training:
         if known is not None and known.get("skipped"):
             return
         if known is not None:
-            look = watch.Look.of(known)
+            look = Look.of(known)
             self._keep_if_lowest(look)
         else:
             with self._timed("watching"):
@@ -291,18 +291,18 @@ class Training:
         """Answer what the last look has shown: warn, anneal early, or give up."""
         if not self._seen():
             return
-        self.reason = watch.verdict(self.looks, self.can_collapse)
-        for text in watch.warnings(self.looks, self.can_collapse):
+        self.reason = self.judge.verdict(self.looks)
+        for text in self.judge.warnings(self.looks):
             yield Noticed(self.step, text)
         total = self.plan.total(self.step)
         rest = max(1, self.step // 10)
         if (
-            watch.is_plateau(self.looks, self.judged_by)
+            self.judge.is_plateau(self.looks)
             and not self._is_annealing()
             and (total is None or self.step + rest < total)
             and self.plan.decided_at < self.step
         ):
-            text = f"{_PLATEAU}: no better for {watch.PATIENCE} looks; the rate goes down now"
+            text = f"{_PLATEAU}: no better for {PATIENCE} looks; the rate goes down now"
             self.plan.decide(self.step, self.step + rest, text)
             yield Planned(self.step + rest, text)
 
@@ -312,31 +312,28 @@ class Training:
 
     # --- saving ----------------------------------------------------------------------------------
 
-    def _kept(self, look: watch.Look) -> Path:
+    def _kept(self, look: Look) -> Path:
         """Return where the weights of a look are kept."""
         return self.model.state / f"best-{look.step:09d}.safetensors"
 
-    def _keep_if_lowest(self, look: watch.Look) -> None:
+    def _keep_if_lowest(self, look: Look) -> None:
         """Keep the weights of now if none were better; also when that was found before a kill."""
-        if (
-            watch.lowest([*self.looks, look], self.judged_by) is look
-            and not self._kept(look).exists()
-        ):
+        if self.judge.lowest([*self.looks, look]) is look and not self._kept(look).exists():
             self._write_weights(self._kept(look))
 
     def _drop_kept(self) -> None:
         """Drop kept weights that are the best neither now nor at the oldest state there is."""
         oldest = checkpoint.steps(self.model.state)[0]
         before = [look for look in self.looks if look.step <= oldest]
-        lowest = (watch.lowest(looks, self.judged_by) for looks in (before, self.looks))
+        lowest = (self.judge.lowest(looks) for looks in (before, self.looks))
         needed = {self._kept(one) for one in lowest if one}
         for path in self.model.state.glob("best-*.safetensors"):
             if path not in needed:
                 durable.remove_checked(path)
 
-    def _better(self) -> watch.Look | None:
+    def _better(self) -> Look | None:
         """Return the earlier look whose weights are better than those of now, if there is one."""
-        best = watch.best(self.looks, self.judged_by)
+        best = self.judge.best(self.looks)
         return None if best is None or best is self.looks[-1] else best
 
     def _save(self) -> None:

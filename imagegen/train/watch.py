@@ -6,8 +6,7 @@ from one to the next is the model. The numbers are those of `imagegen evaluate`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from imagegen.evaluate import drawn, features, metrics
 from imagegen.evaluate.copies import Index
 from imagegen.evaluate.measure import LEAST
 from imagegen.settings import Settings
+from imagegen.train.judge import Look
 from imagegen.train.learner import Learner
 from imagegen.train.parallel import Order
 
@@ -28,62 +28,6 @@ SEEDS = range(256)
 _REAL = 500  # training pictures to compare with
 _ASKED = 128  # pictures that are compared with each training picture
 _CHECKED = 128  # pictures a side, at most, for the family's own check
-
-COLLAPSED = 0.3
-"""Pictures that differ less than this, as a share of how much real ones do, are a collapse."""
-ANSWERS = 3
-"""Times that a collapse is answered before training is given up."""
-MEMORISED = 0.5
-"""A model that copies more than this share of its pictures, surely and twice, is stopped."""
-SUSPICIOUS = 0.05
-"""Share of copies, for sure, from which on training warns, and a look is no candidate for the best
-if another one is. Of real pictures at most 2 in 100 seem to be copies."""
-KID = "kid"
-PATIENCE = 8
-"""Looks without a better one after which training has reached its plateau."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What was found at a step; None where there are too few pictures to say.
-
-    Attributes:
-        step: optimiser steps done.
-        kid: kernel distance to the training pictures, with its interval: lower is better.
-        coverage: share of held-out pictures that have a made one in their neighbourhood.
-        copies: share of made pictures that are training pictures again; `copies_low`: at least.
-        spread: how much made pictures differ, in features or pixels, over all or from the most
-            alike one, whichever is least: 1 is as much as real ones.
-        checks: the family's own, see `Family.check`.
-    """
-
-    step: int
-    kid: float | None
-    kid_low: float | None
-    kid_high: float | None
-    coverage: float | None
-    copies: float | None
-    copies_low: float | None
-    spread: float | None
-    checks: Mapping[str, float]
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Look:
-        """Return the look that a journal tells of."""
-        names = [field.name for field in fields(cls) if field.name not in ("step", "checks")]
-        others = set(record) - {*names, "step", "at", "decision", "seconds"}
-        numbers = {name: record.get(name) for name in names}
-        return cls(record["at"], **numbers, checks={name: record[name] for name in others})
-
-    def score(self, by: str) -> float | None:
-        """Return the number that judges it, `kid` or one of its checks; None if it is unknown."""
-        return self.kid if by == KID else self.checks.get(by)
-
-    def record(self) -> dict[str, Any]:
-        """Return the numbers by name, without those that nothing is known of."""
-        numbers = {**vars(self), **self.checks}
-        del numbers["step"], numbers["checks"]
-        return {key: float(f"{v:.6g}") for key, v in numbers.items() if v is not None}
 
 
 class Watcher:
@@ -183,95 +127,3 @@ def _pixels(images: Images) -> metrics.Array:
     """Return the pixels of each picture, (N, D): of large ones every second, third or so."""
     every = max(1, min(images.shape[2:]) // 32)
     return images[:, :, ::every, ::every].reshape(len(images), -1).astype(np.float64)
-
-
-def lowest(looks: Sequence[Look], by: str = KID) -> Look | None:
-    """Return the look with the lowest number, of those that do not copy; the last without any.
-
-    Args:
-        looks: in order.
-        by: which number, `Family.judged_by`.
-    """
-    honest = [one for one in looks if (one.copies_low or 0) <= SUSPICIOUS] or looks
-    measured = [(score, one.step, one) for one in honest if (score := one.score(by)) is not None]
-    if not measured:
-        return honest[-1] if honest else None
-    return min(measured)[2]
-
-
-def best(looks: Sequence[Look], by: str = KID) -> Look | None:
-    """Return the look whose weights are to be used, of all so far; None without any.
-
-    That is the last one, unless the lowest one was better beyond doubt: its interval of KID lies
-    below that of the last, or another number by a hundredth; or the last copies and it does not.
-    """
-    candidate = lowest(looks, by)
-    if candidate is None:
-        return None
-    last = looks[-1]
-    if (last.copies_low or 0) > SUSPICIOUS >= (candidate.copies_low or 0):
-        return candidate
-    if by != KID:
-        ours, theirs = candidate.score(by), last.score(by)
-        lower = ours is not None and theirs is not None and ours < theirs - abs(theirs) / 100
-        return candidate if lower else last
-    if candidate.kid_high is None or last.kid_low is None:
-        return last
-    return candidate if candidate.kid_high < last.kid_low else last
-
-
-def caution(looks: Sequence[Look]) -> int:
-    """Return how many signs of collapse are answered after these looks."""
-    return min(ANSWERS, sum(has_collapsed(one) for one in looks))
-
-
-def is_given_up(looks: Sequence[Look]) -> bool:
-    """Say whether all answers to a collapse were in vain."""
-    return has_collapsed(looks[-1]) and sum(has_collapsed(one) for one in looks) > ANSWERS
-
-
-def has_collapsed(look: Look) -> bool:
-    """Say whether the pictures are (nearly) the same, or a few over and over."""
-    return look.spread is not None and look.spread < COLLAPSED
-
-
-def memorises(looks: Sequence[Look]) -> bool:
-    """Say whether most of the pictures are copies, at two looks in a row."""
-    return len(looks) >= 2 and all((one.copies_low or 0) > MEMORISED for one in looks[-2:])
-
-
-def is_plateau(looks: Sequence[Look], by: str = KID) -> bool:
-    """Say whether no look of the last few was better than all before."""
-    measured = [score for one in looks if (score := one.score(by)) is not None]
-    if len(measured) <= PATIENCE:
-        return False
-    return min(measured[-PATIENCE:]) >= min(measured[:-PATIENCE])
-
-
-def verdict(looks: Sequence[Look], can_collapse: bool = True) -> str:
-    """Return why there is no point in going on after these looks; empty if there is one."""
-    if can_collapse and is_given_up(looks):
-        return (
-            f"collapse: {ANSWERS} times regularisation was raised, and still the pictures are alike"
-        )
-    if memorises(looks):
-        share = looks[-1].copies or 0
-        return f"copying: {share:.0%} of the pictures are training pictures again"
-    return ""
-
-
-def warnings(looks: Sequence[Look], can_collapse: bool = True) -> Iterator[str]:
-    """Yield what the last look has shown and how it is answered, if training goes on."""
-    last = looks[-1]
-    if verdict(looks, can_collapse):
-        return
-    if can_collapse and has_collapsed(last):
-        yield (
-            f"collapse: pictures differ {last.spread:.2f} times as much as real ones; "
-            f"regularisation is raised (answer {caution(looks)} of {ANSWERS})"
-        )
-    if (last.copies_low or 0) > SUSPICIOUS:
-        yield (
-            f"copying: {last.copies:.0%} of the pictures are training pictures again; more "
-            "pictures or a shorter training would help"
-        )

@@ -36,34 +36,16 @@ def build(name: str, size: int) -> Family:
     return kind(kind.Model(), shape, none, coder).eval()
 
 
-def passes(family: Family) -> Callable[[], object]:
-    """Return a function that takes a batch through the network once, as drawing does at first."""
+def passes(family: Family) -> tuple[Callable[[], object], int]:
+    """Return a function that takes a batch through the network once, and how often drawing does."""
     if isinstance(family, Rnn):
         tokens = torch.zeros(BATCH, *family.grid, dtype=torch.int64)
-        return lambda: family.prior(tokens, None)
-    calls: list[tuple[torch.nn.Module, tuple[object, ...]]] = []
-    network = getattr(family, family.drawn_by[-1])
-    hook = network.register_forward_pre_hook(lambda module, given: calls.append((module, given)))
+        return lambda: family.prior(tokens, None), math.prod(family.grid)
+    network, calls = getattr(family, family.drawn_by[-1]), []
+    hook = network.register_forward_pre_hook(lambda module, given: calls.append(given))
     list(draw(family, range(BATCH), family.Sampling()))
     hook.remove()
-    module, given = calls[0]
-    return lambda: module(*given)
-
-
-def looks(family: Family) -> int:
-    """Return how often drawing one batch takes a pass of the network."""
-    if isinstance(family, Rnn):
-        return math.prod(family.grid)
-    count = 0
-
-    def add(module: torch.nn.Module, given: object) -> None:
-        nonlocal count
-        count += 1
-
-    hook = getattr(family, family.drawn_by[-1]).register_forward_pre_hook(add)
-    list(draw(family, range(BATCH), family.Sampling()))
-    hook.remove()
-    return count
+    return lambda: network(*calls[0]), len(calls)
 
 
 def main() -> None:
@@ -77,7 +59,7 @@ def main() -> None:
     print("|---|---|---|---|")
     for name in options.families:
         family = build(name, options.size)
-        one = passes(family)
+        one, looks = passes(family)
         ratios = []
         for number in range(ROUNDS):  # in turn, so that a busy machine slows both alike
             with torch.inference_mode():
@@ -90,8 +72,8 @@ def main() -> None:
             for _ in draw(family, seeds, family.Sampling()):
                 pass
             ratios.append(alone / (time.perf_counter() - start))
-        ratio, count = statistics.median(ratios), looks(family)
-        print(f"| {name} | {ratio:.3f} | {count} | {ratio * count:.2f} |", flush=True)
+        ratio = statistics.median(ratios)
+        print(f"| {name} | {ratio:.3f} | {looks} | {ratio * looks:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +69,9 @@ def test_ops(call: Call) -> None:
 
 def test_examples_of_ops_run(call: Call, pictures: object) -> None:
     next(pictures.rglob("*.png")).rename("photo.png")  # type: ignore[attr-defined]
+    files = Path(__file__).parents[1] / "post" / "files"
+    shutil.copy(files / "warm.cube", "film.cube")
+    shutil.copy(files / "sunset.png", "sunset.png")
     from imagegen.post.operations import OPERATIONS
 
     small = ["--set", "data.size=16", "--set", "model.width=8", "--set", "model.prior_width=8"]

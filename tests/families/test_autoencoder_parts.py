@@ -34,6 +34,18 @@ def test_the_latent_grid_has_about_eight_cells_a_side(kind: str, side: int, fact
     assert family.decode(latents).shape == (2, 3, side, side)
 
 
+def test_kind_half_is_the_picture_at_half_the_size() -> None:
+    family = model((3, 16, 24), kind="half")
+    images = torch.rand(2, 3, 16, 24)
+    small = family.encode(images)
+    assert small.shape == (2, *family.latent_shape) == (2, 3, 8, 12)
+    assert torch.allclose(small[..., 0, 0], images[..., :2, :2].mean((2, 3)))
+    # Before training, it enlarges bilinearly.
+    plain = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear")
+    assert torch.allclose(family.decode(small), plain, atol=1e-6)
+    assert family.decode(torch.rand(1, 3, 5, 9)).shape == (1, 3, 10, 18)
+
+
 def test_it_takes_pictures_of_other_sizes() -> None:
     family = model()
     images = torch.rand(1, 3, 40, 24)

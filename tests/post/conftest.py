@@ -10,9 +10,10 @@ from PIL import Image
 
 from imagegen import presets, registry
 from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import Condition
+from imagegen.families.flow import Flow
+from imagegen.family import Condition, Family
 
-MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tiny", "clear"]
+MODES = ["L", "LA", "RGB", "RGBA", "P", "I;16", "tiny", "row", "large", "clear"]
 
 
 def picture(kind: str) -> Image.Image:
@@ -20,6 +21,10 @@ def picture(kind: str) -> Image.Image:
     random = np.random.default_rng(7)
     if kind == "tiny":
         return Image.new("RGB", (1, 1), (10, 200, 30))
+    if kind == "row":
+        return Image.fromarray(random.integers(0, 256, (1, 7), dtype=np.uint8))
+    if kind == "large":
+        return Image.fromarray(random.integers(0, 256, (129, 257, 4), dtype=np.uint8))
     if kind == "clear":
         return Image.new("RGBA", (6, 5), (10, 200, 30, 0))
     if kind == "I;16":
@@ -30,24 +35,39 @@ def picture(kind: str) -> Image.Image:
     return image.quantize(8) if kind == "P" else image
 
 
-@pytest.fixture(scope="session")
-def _autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a small autoencoder that has learnt nothing."""
-    folder = tmp_path_factory.mktemp("sprites")
-    small = {"width": 8, "blocks": 1, "prior_width": 8}
-    sets = [f"model.{key}={value}" for key, value in small.items()]
-    config = presets.check(presets.resolve(["autoencoder"], sets))
-    family = Autoencoder(Autoencoder.Model(**small), (3, 16, 16), Condition())
+def save(folder: Path, preset: str, family: Family) -> None:
+    """Make a model folder of a family, in place of training."""
+    config = presets.check(presets.resolve([preset]))
+    config = presets.filled(config, model=family.model)
     registry.save_weights(folder / registry.WEIGHTS, family, config, 1)
     (folder / "config.yaml").write_text(presets.dump(config))
-    return folder
+
+
+@pytest.fixture(scope="session")
+def _models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the folders of small models that have learnt nothing."""
+    shape = (3, 16, 16)
+    coder, half = (
+        Autoencoder.Model(kind=kind, width=8, blocks=1, prior_width=8) for kind in ("kl", "half")
+    )
+    models: dict[str, tuple[str, Family]] = {
+        "sprites": ("autoencoder", Autoencoder(coder, shape, Condition())),
+        "sprites-half": ("autoencoder", Autoencoder(half, shape, Condition())),
+        "sprites-flow": ("flow", Flow(Flow.Model(width=8), shape, Condition())),
+    }
+    folders = {}
+    for name, (preset, family) in models.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        save(folders[name], preset, family)
+    return folders
 
 
 @pytest.fixture(autouse=True)
-def sprites(home: Path, _autoencoder: Path) -> None:
-    """Give each test a model of that name, for operations that need one."""
+def sprites(home: Path, _models: dict[str, Path]) -> None:
+    """Give each test models of these names, for operations that need one."""
     (home / "models").mkdir()
-    (home / "models" / "sprites").symlink_to(_autoencoder)
+    for name, folder in _models.items():
+        (home / "models" / name).symlink_to(folder)
 
 
 @pytest.fixture(params=MODES)

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen.images.pixels import to_pixels
+from imagegen.images.pixels import Pixels, to_image, to_pixels
 from imagegen.post.chain import build_chain
 from imagegen.post.color import from_linear, luminance, to_linear
-from imagegen.post.operations import OPERATIONS, operation
+from imagegen.post.operations import OPERATIONS, Moved, operation
 
 NAMES = sorted(OPERATIONS)
-BLENDED = [name for name in NAMES if OPERATIONS[name].kind != "segment"]
+BLENDED = [name for name in NAMES if OPERATIONS[name].kind in ("filter", "color", "alpha")]
+
+# Filters whose result is colours and alpha both.
+CHANGE_ALPHA = {"seamless"}
+
+
+# What turns grey pictures into coloured ones.
+COLORING = {"lut", "sepia", "split-toning", "temperature"}
+
+FILES = Path(__file__).parent / "files"
+NEEDED = {
+    "lut": {"file": str(FILES / "warm.cube")},
+    "match": {"reference": str(FILES / "sunset.png")},
+    "crop": {"content": True},
+    "matte": {"file": str(FILES / "bright.onnx")},
+    "denoise": {"model": "sprites-flow"},
+    "reconstruct": {"model": "sprites"},
+    "nine-patch": {"width": 20, "height": 9, "border": 0},
+    "pad": {"by": 3},
+    "resize": {"scale": 1.5},
+    "slice-sheet": {"columns": 1, "rows": 1},
+}
 
 
 def step(name: str, **settings: object) -> dict[str, dict[str, object]]:
-    if any(setting.name == "model" for setting in OPERATIONS[name].settings):
-        settings = {"model": "sprites", **settings}
-    return {name: settings}
+    return {name: {**NEEDED.get(name, {}), **settings}}
 
 
 def defaults(name: str) -> dict[str, dict[str, object]]:
@@ -33,11 +54,19 @@ def apply(name: str, image: Image.Image, **settings: object) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_takes_every_picture(name: str, any_picture: Image.Image) -> None:
+    kind = OPERATIONS[name].kind
     out = build_chain([defaults(name)])(any_picture)
+    if kind == "geometry":
+        assert min(out.size) >= 1
+        return
     assert out.size == any_picture.size
+    if kind == "alpha":
+        return
     expected = {"P": "RGB"}.get(any_picture.mode, any_picture.mode)
+    if name in COLORING:
+        expected = "RGBA" if any_picture.has_transparency_data else "RGB"
     assert out.mode == expected
-    if "A" in out.getbands():
+    if "A" in out.getbands() and name not in CHANGE_ALPHA:
         assert out.getchannel("A").tobytes() == any_picture.getchannel("A").tobytes()
 
 
@@ -53,10 +82,13 @@ def test_nothing_changes_outside_of_the_region(name: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 60, (20, 24, 3), dtype=np.uint8)
     pixels[6:14, 8:18] += 180
     image = Image.fromarray(pixels)
+    if OPERATIONS[name].kind == "alpha":
+        image.putalpha(255)
+    before = np.asarray(image)
     segment = step("segment", **{"method": "threshold", "as": "it"})
-    out = np.asarray(build_chain([segment, step(name, region="!it")])(image))
-    assert (out[6:14, 8:18] == pixels[6:14, 8:18]).all()
-    everywhere = np.asarray(build_chain([step(name)])(image))
+    out = np.asarray(build_chain([segment, step(name, region="!it")])(image).convert(image.mode))
+    assert (out[6:14, 8:18] == before[6:14, 8:18]).all()
+    everywhere = np.asarray(build_chain([segment, step(name)])(image).convert(image.mode))
     outside = np.ones((20, 24), bool)
     outside[6:14, 8:18] = False
     assert (out[outside] == everywhere[outside]).all()
@@ -70,6 +102,74 @@ def test_every_operation_explains_itself(name: str) -> None:
     assert all(setting.help for setting in op.settings)
 
 
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """Let a test file operations of its own."""
+    before = set(OPERATIONS)
+    yield
+    for name in set(OPERATIONS) - before:
+        del OPERATIONS[name]
+
+
+SQUARE = np.zeros((4, 6, 3), np.uint8)
+SQUARE[1:3, 2:4] = 200
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_geometry_takes_the_label_maps_along() -> None:
+    @operation("geometry", "test-turn")
+    def test_turn(pixels: Pixels) -> Moved:
+        """Turn."""
+        turned = np.rot90(pixels.color)
+        return Pixels(turned, pixels.alpha, pixels.depth), np.rot90
+
+    steps = ["segment:method=threshold,as=it", "test-turn", "levels:out_white=0,region=it"]
+    out = build_chain(steps)(Image.fromarray(SQUARE))
+    assert out.size == (4, 6)
+    assert not np.asarray(out).any()
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_new_alpha_is_laid_over_by_region_and_strength() -> None:
+    @operation("alpha", "test-clear")
+    def test_clear(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+        """Clear."""
+        return np.zeros_like(color[..., :1])
+
+    image = Image.fromarray(SQUARE)
+    steps = ["segment:method=threshold,as=it", "test-clear:region=it,strength=0.6"]
+    out = np.asarray(build_chain(steps)(image))
+    assert (out[..., :3] == SQUARE).all()
+    assert (out[1:3, 2:4, 3] == 102).all()
+    assert (out[0, :, 3] == 255).all()
+    assert build_chain(["test-clear:strength=0"])(image).mode == "RGB"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_reports_and_extra_files() -> None:
+    @operation("report", "test-mean")
+    def test_mean(
+        color: np.ndarray, inside: np.ndarray, extras: dict[str, object], *, digits: int = 3
+    ) -> dict[str, object]:
+        """Measure the mean.
+
+        Args:
+            digits: How exact.
+        """
+        extras["inside.png"] = Image.fromarray((inside[..., 0] * 255).astype(np.uint8))
+        return {"mean": round(float(color[inside[..., 0] > 0].mean()), digits)}
+
+    chain = build_chain(["segment:method=threshold,as=it", "test-mean:region=it", "test-mean"])
+    result = chain.run(to_pixels(Image.fromarray(SQUARE)))
+    assert result.reports == [
+        {"op": "test-mean", "mean": 0.784},
+        {"op": "test-mean", "mean": 0.131},
+    ]
+    assert result.extras["inside.png"].getpixel((0, 0)) == 255
+    assert (to_image(result.pixels).tobytes()) == SQUARE.tobytes()
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_a_new_operation_is_one_function() -> None:
     @operation("color", "test-negative")
     def test_negative(color: np.ndarray, *, amount: float = 1.0) -> np.ndarray:
@@ -80,13 +180,10 @@ def test_a_new_operation_is_one_function() -> None:
         """
         return color + amount * (1 - 2 * color)
 
-    try:
-        out = build_chain(["test-negative:amount=1"])(Image.new("L", (1, 1), 55))
-        assert out.getpixel((0, 0)) == 200
-        with pytest.raises(AssertionError, match="two operations"):
-            OPERATIONS.register("test-negative")(OPERATIONS["test-negative"])
-    finally:
-        del OPERATIONS["test-negative"]
+    out = build_chain(["test-negative:amount=1"])(Image.new("L", (1, 1), 55))
+    assert out.getpixel((0, 0)) == 200
+    with pytest.raises(AssertionError, match="two operations"):
+        OPERATIONS.register("test-negative")(OPERATIONS["test-negative"])
     assert inspect.isfunction(test_negative)
 
 

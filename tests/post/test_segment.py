@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen.images.pixels import to_pixels
+from imagegen.errors import SettingsError
+from imagegen.images.pixels import Pixels, to_pixels
+from imagegen.post.chain import build_chain
 from imagegen.post.region import mask
-from imagegen.post.segment import segment
+from imagegen.post.segment import Method, segment
+from tests.bench.segmentation import box_of, iou, overlap, scene
 from tests.post.conftest import MODES, picture
 
-METHODS = ["slic", "kmeans", "threshold"]
+METHODS = [name for name in get_args(Method) if name not in ("alpha", "features")]
+SUBJECT = [
+    "slic",
+    "kmeans",
+    "threshold",
+    "merge",
+    "mean-shift",
+    "components",
+    "grabcut",
+]
 
 
 def labels(image: Image.Image, method: str, **settings: int) -> np.ndarray:
     pixels = to_pixels(image)
-    fill = {"slic": {"n": 60, "compactness": 10.0}, "kmeans": {"n": 2}, "threshold": {}}[method]
+    fill = {"slic": {"n": 60}, "kmeans": {"n": 2}}.get(method, {})
     return segment(pixels.color, pixels.alpha, method=method, **{**fill, **settings})  # type: ignore[arg-type]
 
 
@@ -28,13 +42,13 @@ def two_colors() -> tuple[Image.Image, np.ndarray]:
     return Image.fromarray(pixels), inside
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SUBJECT)
 def test_the_subject_is_what_does_not_touch_the_border(method: str) -> None:
     image, inside = two_colors()
     assert ((labels(image, method) >= 1) == inside).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SUBJECT)
 def test_a_dark_subject_on_a_bright_ground(method: str) -> None:
     image, inside = two_colors()
     negative = Image.eval(image, lambda value: 255 - value)
@@ -60,11 +74,12 @@ def test_what_is_transparent_is_background(method: str) -> None:
     assert ((labels(image, method) == 0) == (alpha == 0)).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "alpha", "features"])
 @pytest.mark.parametrize("kind", MODES)
 def test_any_picture(method: str, kind: str) -> None:
     image = picture(kind)
-    found = labels(image, method)
+    settings = {"features": "sprites"} if method == "features" else {}
+    found = labels(image, method, **settings)  # type: ignore[arg-type]
     assert found.shape == image.size[::-1]
     assert found.min() >= 0
 
@@ -85,7 +100,9 @@ def test_region_expressions() -> None:
     maps = {"it": np.array([[0, 1, 2]], np.int32)}
 
     def drawn(expression: str) -> list[float]:
-        return mask(expression, maps, (1, 3)).ravel().tolist()
+        return (
+            mask(expression, Pixels(np.zeros((1, 3, 1), np.float32), None), maps).ravel().tolist()
+        )
 
     assert drawn("it") == [0, 1, 1]
     assert drawn("!it") == [1, 0, 0]
@@ -101,3 +118,85 @@ def test_threshold_parts_at_the_gap_and_not_within_a_histogram_bin() -> None:
         tones = np.random.default_rng(seed).uniform(0.1, 0.35, (48, 64, 1)).astype(np.float32)
         tones[inside] += 0.5
         assert ((segment(tones, None, method="threshold") >= 1) == inside).all()
+
+
+def test_multi_otsu_parts_three_tones() -> None:
+    tones = np.full((20, 30), 20, np.uint8)
+    tones[5:15, 5:15], tones[5:10, 20:25] = 120, 230
+    found = labels(Image.fromarray(tones), "threshold", n=3)
+    assert [found[0, 0], found[10, 10], found[7, 22]] == [0, 1, 2]
+
+
+def test_a_local_threshold_finds_strokes_under_uneven_light() -> None:
+    light = np.tile(np.linspace(60, 200, 120), (60, 1))
+    light[20:24, 10:110] += 40
+    found = labels(Image.fromarray(light.astype(np.uint8)), "local", size=21)
+    assert (found[21:23, 15:105] == 1).all()
+    assert labels(Image.fromarray(light.astype(np.uint8)), "threshold")[22, 15] == 0
+
+
+def test_components_are_counted() -> None:
+    values = np.full((40, 60, 3), 240, np.uint8)
+    for index, size in enumerate((12, 8, 4)):
+        values[5 : 5 + size, 5 + 18 * index : 5 + 18 * index + size] = (200, 30, 40 + 60 * index)
+    values[17, 17] = (0, 0, 0)  # touches the first at a corner
+    found = labels(Image.fromarray(values), "components")
+    assert np.bincount(found.ravel())[1:].tolist() == [145, 64, 16]
+
+
+def test_alpha_parts_what_is_opaque() -> None:
+    image, inside = two_colors()
+    image.putalpha(Image.fromarray(np.where(inside, 250, 10).astype(np.uint8)))
+    assert (labels(image, "alpha") == inside).all()
+    assert (labels(image.convert("RGB"), "alpha") == 1).all()
+
+
+@pytest.mark.parametrize("method", ["merge", "mean-shift", "kmeans"])
+def test_known_regions_are_found(method: str) -> None:
+    image, truth = scene(3, 120)
+    settings = {"n": 8} if method == "kmeans" else {}
+    assert overlap(labels(image, method, **settings), truth) > 0.9
+
+
+def test_grabcut_finds_what_is_in_its_box_alone() -> None:
+    image, truth = scene(3, 120)
+    for label in (1, 2):
+        found = labels(image, "grabcut", box=box_of(truth == label, 3))  # type: ignore[arg-type]
+        assert iou(found == 1, truth == label) > 0.9
+
+
+def test_an_edge_is_refined_where_the_picture_has_it() -> None:
+    away = np.hypot(*np.mgrid[-300:300, -300:300])
+    values = np.where(away[..., None] < 170, (220, 60, 50), (40, 90, 160)).astype(np.uint8)
+    found = labels(Image.fromarray(values), "merge")
+    assert iou(found == 1, away < 170) > 0.995
+
+
+def test_features_part_what_the_autoencoder_sees_apart() -> None:
+    image, inside = two_colors()
+    found = labels(image, "features", features="sprites", n=2)  # type: ignore[arg-type]
+    assert iou(found >= 1, inside) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("features=nix", "features: "),
+        ("method=features", "features: missing; expected the name of a trained autoencoder"),
+        ("method=slic,features=sprites", "features: would be ignored by method=slic"),
+        ("method=grabcut,box=1:2:3", "box: expected X:Y:W:H in pixels"),
+        ("box=1:2:3:4", "box: would be ignored by method=slic"),
+        ("method=threshold,n=6", "n: expected up to 5 for method=threshold, got 6"),
+        ("method=watershd", "method: expected one of slic, "),
+    ],
+)
+def test_mistakes(step: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        build_chain([f"segment:as=it,{step}"])
+    assert expected in caught.value.message
+
+
+def test_a_model_is_named_in_short() -> None:
+    chain = build_chain(["segment:as=it,features=sprites"])
+    assert chain.records[0]["method"] == "features"
+    assert chain.records[0]["n"] == 6

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import registry
+from imagegen import presets, registry
 from tests.cli.conftest import Answer, Call, call  # noqa: F401
 from tests.conftest import Run
 from tests.train.test_loop import wait_for
@@ -61,6 +61,14 @@ def test_one_command_trains_both(call: Call, home: Path) -> None:  # noqa: F811
     train(call, "--name", "tall", "--steps", 10, "--seed", 5, "--force")
     assert registry.find("tall").weights.read_bytes() != before
     call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
+
+
+def test_how_often_to_save_and_look_holds_for_both(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "two", "--steps", 6, "--set", "train.sample_every=2")
+    for name in ("two", "two-autoencoder"):
+        config = presets.check(registry.find(name).settings())
+        assert config.train.sample_every == 2
+        assert config.train.checkpoint_every == 4
 
 
 def test_one_that_is_there_can_be_stood_on(call: Call) -> None:  # noqa: F811
