@@ -41,6 +41,11 @@ class Condition:
         tokens = 0 if self.vocabulary is None else len(self.vocabulary)
         return Conditioner(len(self.labels), tokens, width, std) if self else None
 
+    def nothing(self, count: int, device: torch.device) -> Told | None:
+        """Return that nothing is told of so many pictures; None if nothing can be."""
+        words = torch.zeros(count, 0, dtype=torch.int64, device=device)
+        return Told(torch.zeros(count, len(self.labels), device=device), words) if self else None
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -231,6 +231,7 @@ def load(model: Model) -> tuple[Family, str]:
     """
     from safetensors.torch import load as parse
 
+    from imagegen.data.words import Vocabulary
     from imagegen.families import FAMILIES
     from imagegen.family import Condition
 
@@ -242,7 +243,10 @@ def load(model: Model) -> tuple[Family, str]:
     settings = presets.check_section(kind.Model, "model", layer)
     channels, height, width = header["shape"]
     autoencoder = load_foundation(config.autoencoder, model.name) if config.autoencoder else None
-    condition = Condition(tuple(header["labels"]))
+    words = header.get("vocabulary")
+    condition = Condition(
+        tuple(header["labels"]), None if words is None else Vocabulary.read(words)
+    )
     family = kind(settings, (channels, height, width), condition, autoencoder)
     family.depth = header.get("depth", 8)
     weights = parse(content)
@@ -551,6 +555,7 @@ def save_weights(path: Path, family: Family, config: Config, step: int) -> str:
         "config": config.model_dump(mode="json"),
         "shape": list(family.shape),
         "labels": list(family.condition.labels),
+        "vocabulary": words.record() if (words := family.condition.vocabulary) else None,
         "step": step,
         "depth": family.depth,
     }

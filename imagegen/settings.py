@@ -56,6 +56,9 @@ class DataSettings(Settings):
     """What transparent pictures are laid on when the model has no alpha channel."""
     fit: Literal["crop", "pad"] = "crop"
     """Make a picture square by cropping its centre, or by padding it with the background."""
+    captions: Literal["auto", "from-names", "none"] = "auto"
+    """Where captions come from: `auto` takes NAME.txt beside NAME.png and tables (CSV, JSON lines),
+    `from-names` the words of folders and file names, `none` trains without."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the pictures kept out of training, so that there is something to measure it with."""
     mirror: bool = False

@@ -6,7 +6,7 @@ import hashlib
 import math
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +37,14 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures.")] = 1,
     label: Annotated[
-        str | None, typer.Option("--label", "-l", help="One of the labels the model knows.")
+        str | None,
+        typer.Option(
+            "--label", "-l", help="One of the labels the model knows, or a mixture: cat:0.7,dog:0.3"
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=0, help="How much labels and text count: the same as sample.guidance."),
     ] = None,
     batch_size: Annotated[
         int,
@@ -95,15 +102,11 @@ def generate(
     from imagegen.post.chain import build_chain
 
     found = registry.find(model)
-    if prompt is not None:
-        raise SettingsError(
-            f"model {found.name} was trained without text", "leave the text out, or use --label"
-        )
     base = found.settings()
     base.values.pop("device", None)  # that of the machine it was trained on
     layer = preset_files.resolve(
         presets or [],
-        sets or [],
+        [*(sets or []), *([] if guidance is None else [f"sample.guidance={guidance:g}"])],
         base=base,
         sections=("sample", "postprocess", "output", "device"),
     )
@@ -129,12 +132,15 @@ def generate(
     from imagegen.data.store import from_images
     from imagegen.device import pick_device
     from imagegen.evaluate import copies
-    from imagegen.sample.draw import BATCH, draw, label_index
+    from imagegen.sample import tell
+    from imagegen.sample.draw import BATCH, draw
 
     family, weights = registry.load(found)
-    if label is not None:
-        label_index(family, label)
-    more = {}
+    ask = tell.parse(family.condition, label, prompt)
+    more: dict[str, Any] = {}
+    if prompt is not None:
+        more["prompt"] = prompt
+        _warn_of_words(family, prompt)
     known = None
     if part is not None:
         known, more["complete"] = _upper_part(part, family, config)
@@ -151,7 +157,7 @@ def generate(
     while made < count:
         seeds = range(upcoming, upcoming + min(held, count - made))
         upcoming = seeds.stop
-        batch = list(draw(family, seeds, sampling, label, known))
+        batch = list(draw(family, seeds, sampling, ask, known))
         if index is not None:
             arrays = from_images([drawn for _, drawn in batch], family.shape[0])
             copied = index.copies(index.nearest(arrays)[0])
@@ -197,9 +203,9 @@ def generate(
                 )
             else:
                 # Where pictures stream, stdout is theirs alone.
-                tell = say if path is None else emit
+                show = say if path is None else emit
                 for line in [*([] if path is None else [path]), *beside, *reports]:
-                    tell(str(line))
+                    show(str(line))
             if grid is not None:
                 kept.append(picture)
     if grid is not None:
@@ -212,6 +218,17 @@ def generate(
     if rejected:
         names = ", ".join(map(str, rejected[:8])) + (", ..." if rejected[8:] else "")
         say(f"{len(rejected)} copies of training pictures left out: seed {names}")
+
+
+def _warn_of_words(family: Family, prompt: str) -> None:
+    """Name the words that the model does not know, and the nearest ones it does."""
+    from imagegen.cli import console
+
+    words = family.condition.vocabulary
+    assert words is not None
+    for word, near in words.unknown(prompt).items():
+        also = f"; known are {', '.join(near)}" if near else ""
+        console.say(f"warning: '{word}' is not a word it knows: read in pieces{also}")
 
 
 def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images, str]:

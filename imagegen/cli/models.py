@@ -77,11 +77,30 @@ def _row(model: registry.Model) -> dict[str, Any]:
 
 
 @app.command()
-def show(name: Name, as_json: options.AsJson = False) -> None:
+def show(
+    name: Name,
+    words: Annotated[
+        bool, typer.Option("--words", help="List the words it understands, with their counts.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
     """Print what a model is: its card, or all that is known of it as JSON."""
     from imagegen.cli.console import emit, emit_json
 
     model = registry.find(name)
+    if words:
+        vocabulary = model.header().get("vocabulary")
+        if vocabulary is None:
+            raise SettingsError(
+                f"model {model.name} was trained without text",
+                "captions come from NAME.txt beside NAME.png, or from a table",
+            )
+        if as_json:
+            emit_json({"words": dict(vocabulary["words"])})
+            return
+        for word, count in vocabulary["words"]:
+            emit(f"{count:>7,}  {word}")
+        return
     if as_json:
         emit_json(_row(model) | {"config": model.settings().values, "data": registry.data(model)})
         return

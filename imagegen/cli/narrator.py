@@ -52,6 +52,7 @@ class Narrator:
         self.say(
             f"{name}: {count} pictures from {source}, {width}x{height} {kind}, "
             + (f"labels {labels}" if labels else "no labels")
+            + (", captions" if pictures.texts is not None else "")
         )
         for file, reason in pictures.skipped[:5]:
             self.say(f"  skipped {file}: {reason}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,6 +46,10 @@ def train(
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Of the whole training.")
+    ] = None,
+    captions: Annotated[
+        Literal["auto", "from-names", "none"] | None,
+        typer.Option("--captions", help="Where texts come from: the same as data.captions."),
     ] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="NAME", help="Go on with a model.")
@@ -94,7 +98,12 @@ def train(
     parent = None
     layer = preset_files.Layer()
     if resume is not None:
-        given: dict[str, object] = {"--name": name, "--budget": budget, "--steps": steps}
+        given: dict[str, object] = {
+            "--name": name,
+            "--budget": budget,
+            "--steps": steps,
+            "--captions": captions,
+        }
         given |= {"--seed": seed, "--preset": presets, "--set": sets, "--force": force or None}
         given |= {"--continue-from": continue_from}
         for flag, value in given.items():
@@ -119,6 +128,7 @@ def train(
         sets or [],
         {
             "--budget": ("train.budget", budget),
+            "--captions": ("data.captions", captions),
             "--steps": ("train.steps", steps),
             "--seed": ("train.seed", seed),
         },

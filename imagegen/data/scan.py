@@ -2,7 +2,7 @@
 
 A file is a picture by its suffix, in any case. Hidden files and folders, what systems leave behind
 (`__MACOSX`, `Thumbs.db`) and every other kind of file are passed over. The first sub-folder of a
-picture is its label, when at least two of them hold pictures and no picture lies outside of them.
+picture is its label, when at least two of them hold pictures; others have none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,8 @@ from imagegen.images.reading import FORMATS, SUFFIXES, BadPictureError
 # Pictures that a person would expect to be used: they are reported, not passed over.
 UNSUPPORTED = frozenset((".heic", ".heif", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw"))
 
+TELLING = (".txt", ".csv", ".jsonl")
+"""Suffixes of files that may tell of the pictures beside them."""
 MAX_BYTES = 256 * 2**20
 MAX_FILES = 1_000_000
 SAMPLES = Path(__file__).parent / "samples"
@@ -54,12 +56,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a source holds: `entries` sorted by name, and the `labels` in use (none: empty)."""
+    """What a source holds.
+
+    Attributes:
+        entries: the pictures, sorted by name.
+        labels: in use by folder; none if empty.
+        problems: what can't be used.
+        notes: what the user may want to know.
+        others: how to read the files beside that may tell of the pictures, by name.
+    """
 
     entries: tuple[Entry, ...]
     labels: tuple[str, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    others: Mapping[str, Callable[[], bytes]]
 
 
 # What a walk finds: a name, and either how to read the file or why that is not possible.
@@ -226,6 +237,7 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
     others: Counter[str] = Counter()
     problems: list[Problem] = []
     pictures: list[tuple[str, int, Callable[[], bytes]]] = []
+    telling: dict[str, Callable[[], bytes]] = {}
     for position, (raw_name, read) in enumerate(found):
         # A name may hold bytes that are not text, or signs that move a terminal's cursor.
         name = "".join(sign if sign.isprintable() else "\ufffd" for sign in raw_name)
@@ -239,6 +251,8 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
             pictures.append((name, position, read))
         else:
             others[suffix or "no suffix"] += 1
+            if suffix in TELLING:
+                telling[name] = read
             if suffix in UNSUPPORTED:
                 problems.append((name, f"{suffix[1:].upper()} cannot be opened: save it as PNG"))
     if not pictures:
@@ -251,16 +265,17 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
         Entry(name, folder[0] if folder else "", position, read)
         for (name, position, read), folder in zip(pictures, folders, strict=True)
     ]
-    labels = {entry.label for entry in entries}
+    labels = {entry.label for entry in entries} - {""}
     notes = []
-    if "" in labels and len(labels) > 2:
-        count = sum(not entry.label for entry in entries)
-        notes.append(f"no labels, since {count} of the pictures lie outside of the sub-folders")
+    count = sum(not entry.label for entry in entries)
+    if count and len(labels) > 1:
+        notes.append(f"{count:,} pictures have no label: they lie outside of the sub-folders")
     return Scan(
         entries=tuple(sorted(entries, key=lambda entry: entry.name)),
-        labels=tuple(sorted(labels)) if len(labels) > 1 and "" not in labels else (),
+        labels=tuple(sorted(labels)) if len(labels) > 1 else (),
         problems=tuple(sorted(problems)),
         notes=tuple(notes),
+        others=telling,
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor
 
+from imagegen.data import captions
 from imagegen.data.decode import Picture, decode, decode_part
 from imagegen.data.scan import Entry, Problem, scan
 from imagegen.errors import UserError
@@ -38,13 +40,15 @@ class Pictures:
     Attributes:
         images: uint8 (N, C, H, W), contiguous, with C = 1 (grey), 3 (RGB) or 4 (RGBA with the
             colours multiplied by alpha).
-        labels: int64 (N,), indices into `label_names`; None if the set has no labels.
+        labels: int64 (N,), indices into `label_names`, -1 for pictures without one; None if the set
+            has no labels.
         label_names: the labels, sorted.
         names: each picture's path inside the source, sorted.
         skipped: (name, reason) of every file that could not be used, sorted.
         notes: what the user may want to know, one short sentence each.
         digests: uint8 (N, 8), the first bytes of each picture's sha256.
         fingerprint: sha256 of pixels and labels; file names and their order do not matter.
+        texts: a caption each, empty for pictures without one; None if the set has no captions.
         deep: uint16 (N, 1, H, W), what is trained on instead of `images` if the files have grey of
             more than 8 bits; those measure and compare.
     """
@@ -57,6 +61,7 @@ class Pictures:
     notes: tuple[str, ...]
     digests: Images
     fingerprint: str
+    texts: tuple[str, ...] | None = None
     deep: DeepImages | None = None
 
     def __len__(self) -> int:
@@ -74,8 +79,9 @@ class Pictures:
             self,
             images=self.images[chosen],
             labels=None if self.labels is None else self.labels[chosen],
-            names=tuple(name for name, wanted in zip(self.names, chosen, strict=True) if wanted),
+            names=tuple(compress(self.names, chosen)),
             digests=self.digests[chosen],
+            texts=None if self.texts is None else tuple(compress(self.texts, chosen)),
             deep=None if self.deep is None else self.deep[chosen],
         )
 
@@ -93,13 +99,13 @@ class Pictures:
         """Return how many pictures each label has; empty for a set without labels."""
         if self.labels is None:
             return {}
-        counts = np.bincount(self.labels, minlength=len(self.label_names))
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.label_names))
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def batch(
         self, seed: int, step: int, batch_size: int, mirror: bool = False
-    ) -> tuple[Images | DeepImages, Indices | None]:
-        """Return the pictures of one training step, (B, C, H, W), and their labels, (B,).
+    ) -> tuple[Images | DeepImages, Indices]:
+        """Return the pictures of one training step, (B, C, H, W), and which they are, (B,).
 
         With `mirror` the set is twice as large: each picture has a left-right mirrored twin.
         """
@@ -108,7 +114,7 @@ class Pictures:
         images = self.trained_on[indices % count]
         twins = indices >= count
         images[twins] = images[twins][..., ::-1]
-        return images, None if self.labels is None else self.labels[indices % count]
+        return images, indices % count
 
 
 def load_pictures(
@@ -135,6 +141,7 @@ def load_pictures(
                 skipped.append((entry.name, result))
             if report is not None:
                 report(done, len(found.entries))
+        said = captions.read([entry.name for entry, _ in used], found.others, settings.captions)
     skipped.sort()
     if not used:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
@@ -151,17 +158,20 @@ def load_pictures(
     deep = None
     if channels == "grey16":
         deep = np.stack([_deep(one, image) for one, image in zip(pictures, images, strict=True)])
-    labels = [entry.label if found.labels else "" for entry in entries]
+    labels = _labels(entries, said.labels)
+    names = tuple(sorted(set(labels) - {""}))
+    texts = [said.texts.get(entry.name, "") for entry in entries]
     digests = [hashlib.sha256(image).digest() for image in images]
     return Pictures(
         images=images,
-        labels=np.array([found.labels.index(one) for one in labels]) if found.labels else None,
-        label_names=found.labels,
+        labels=np.array([names.index(x) if x else -1 for x in labels]) if names else None,
+        label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
-        notes=(*found.notes, *_notes(pictures, channels, settings, digests, skipped)),
+        notes=(*found.notes, *said.notes, *_notes(pictures, channels, settings, digests, skipped)),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
-        fingerprint=_fingerprint(images.shape[1:], digests, labels),
+        fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
+        texts=tuple(texts) if any(texts) else None,
         deep=deep,
     )
 
@@ -343,9 +353,34 @@ def _notes(
         yield f"{len(skipped):,} {files} skipped, such as {skipped[0][0]}: {skipped[0][1]}"
 
 
-def _fingerprint(shape: tuple[int, ...], digests: list[bytes], labels: list[str]) -> str:
-    pairs = zip(digests, labels, strict=True)
-    each = sorted(hashlib.sha256(digest + label.encode()).digest() for digest, label in pairs)
+def _labels(entries: Sequence[Entry], told: Mapping[str, str]) -> list[str]:
+    """Return each picture's label, "" for none: that of a table, or of its folder.
+
+    Raises:
+        UserError: if both have one, and they differ.
+    """
+    folders = {entry.label for entry in entries} - {""}
+    labels = []
+    for entry in entries:
+        folder = entry.label if len(folders) > 1 else ""
+        label = told.get(entry.name, folder)
+        if folder and label != folder:
+            raise UserError(
+                f"{entry.name} has two labels: its folder says {folder}, a table {label}",
+                "move it, or take the label out of the table",
+            )
+        labels.append(label)
+    return labels if len(set(labels) - {""}) > 1 else [""] * len(labels)
+
+
+def _fingerprint(
+    shape: tuple[int, ...], digests: list[bytes], labels: list[str], texts: list[str]
+) -> str:
+    each = sorted(
+        # Without a caption, as it was before there were any.
+        hashlib.sha256(digest + label.encode() + (b"\0" + text.encode() if text else b"")).digest()
+        for digest, label, text in zip(digests, labels, texts, strict=True)
+    )
     return hashlib.sha256(repr(shape).encode() + b"".join(each)).hexdigest()
 
 

@@ -61,11 +61,12 @@ class Vocabulary:
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Vocabulary:
         """Return what `record` has written."""
-        return cls(dict(record["words"]), tuple(record["pieces"]))
+        return cls({word: count for word, count in record["words"]}, tuple(record["pieces"]))
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data, for a model's file."""
-        return {"words": dict(self.words), "pieces": list(self.pieces)}
+        # Pairs, as their order is what gives the numbers, and JSON objects have none.
+        return {"words": [list(pair) for pair in self.words.items()], "pieces": list(self.pieces)}
 
     def __len__(self) -> int:
         """Return how many numbers there are, that of no word included."""

@@ -7,11 +7,12 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from imagegen.data.store import from_images
+from imagegen.data.store import Pictures, as_numbers, from_images
 from imagegen.evaluate.features import Report
 from imagegen.evaluate.measure import Generated, Record
 from imagegen.family import Family
 from imagegen.sample.draw import draw
+from imagegen.sample.tell import Ask
 from imagegen.settings import Settings
 
 
@@ -21,6 +22,7 @@ def sample(
     seeds: Sequence[int],
     counts: Mapping[str, int],
     report: Report,
+    like: Pictures | None = None,
 ) -> Generated:
     """Draw one picture a seed.
 
@@ -31,15 +33,21 @@ def sample(
         counts: how many training pictures each label had; labels are drawn in that proportion,
             the first label for the first seeds.
         report: told how far it is.
+        like: pictures whose captions, and the labels with them, a model that knows text is asked
+            for instead.
     """
-    pictures, sources = [], []
     names = family.condition.labels
-    for label, part in _shared_out(seeds, names, counts):
-        for seed, picture in draw(family, part, sampling, label):
-            pictures.append(picture)
-            sources.append(Record(seed=seed, label=label))
-            report("drawing", len(pictures), len(seeds))
-    labels = [names.index(source["label"]) for source in sources] if names else None
+    if family.condition.vocabulary is not None and like is not None and like.texts is not None:
+        asks = list(_as_captioned(like, names, len(seeds)))
+    else:
+        asks = [ask for ask, part in _shared_out(seeds, names, counts) for _ in part]
+    pictures, sources = [], []
+    for (seed, picture), ask in zip(draw(family, seeds, sampling, asks), asks, strict=True):
+        pictures.append(picture)
+        label = next(iter(ask.labels), None)
+        sources.append(Record(seed=seed, label=label, **({"text": ask.text} if ask.text else {})))
+        report("drawing", len(pictures), len(seeds))
+    labels = [_number(names, source["label"]) for source in sources] if names else None
     return Generated(
         from_images(pictures, family.shape[0]),
         None if labels is None else np.array(labels, np.int64),
@@ -47,11 +55,25 @@ def sample(
     )
 
 
+def _number(names: Sequence[str], label: str | None) -> int:
+    return -1 if label is None else names.index(label)
+
+
+def _as_captioned(like: Pictures, names: Sequence[str], count: int) -> Iterator[Ask]:
+    """Yield what so many pictures are, evenly spread over a set in the order of its content."""
+    assert like.texts is not None
+    order = np.argsort(as_numbers(like.digests), kind="stable")
+    for row in order[np.arange(count) * len(order) // count].tolist():
+        label = -1 if like.labels is None else like.labels[row]
+        name = like.label_names[label] if label >= 0 else ""
+        yield Ask({name: 1.0} if name in names else {}, like.texts[row])
+
+
 def _shared_out(
     seeds: Sequence[int], names: Sequence[str], counts: Mapping[str, int]
-) -> Iterator[tuple[str | None, Sequence[int]]]:
+) -> Iterator[tuple[Ask, Sequence[int]]]:
     if not names:
-        yield None, seeds
+        yield Ask(), seeds
         return
     weights = [counts.get(name, 0) for name in names]
     if not sum(weights):  # nothing is known: as many of each
@@ -59,4 +81,4 @@ def _shared_out(
     ends = [0, *(len(seeds) * done // sum(weights) for done in accumulate(weights))]
     for name, (start, end) in zip(names, pairwise(ends), strict=True):
         if end > start:
-            yield name, seeds[start:end]
+            yield Ask({name: 1.0}), seeds[start:end]

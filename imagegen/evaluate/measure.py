@@ -240,6 +240,7 @@ def _labels(
     if real.labels is None or generated.labels is None:
         return {"fidelity": None, "labels": {}}
     names, asked = real.label_names, generated.labels
+    first, second = (side & (real.labels >= 0) for side in (first, second))
     judge = Judge(x[first].astype(np.float32), real.labels[first], len(names))
     right = judge(y.astype(np.float32)) == asked
     meant = asked >= 0

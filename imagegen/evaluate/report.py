@@ -144,8 +144,10 @@ def _drawn(
     label: str | None,
 ) -> Iterable[Drawn]:
     from imagegen.sample.draw import draw
+    from imagegen.sample.tell import Ask
 
-    for seed, picture in draw(family, seeds, sampling, label):
+    ask = Ask({} if label is None else {label: 1.0})
+    for seed, picture in draw(family, seeds, sampling, ask):
         record = metadata.record(
             known.name, known.weights, known.config.family, seed, label, sampling
         )

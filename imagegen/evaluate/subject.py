@@ -39,6 +39,7 @@ from imagegen.evaluate.measure import (
 from imagegen.families import FAMILIES
 from imagegen.family import Family
 from imagegen.images.grid import TILE
+from imagegen.sample import tell
 from imagegen.sample.draw import to_pictures
 from imagegen.settings import DataSettings
 
@@ -150,8 +151,9 @@ def model(
             f"model {found.name} has no index of its training pictures (trained before there were "
             "any): copies are looked for in the real pictures",
         )
-    generated = sample(family.to(device), sampling, seeds, known.get("labels", {}), report)
     real = reference.pictures
+    counts = known.get("labels", {})
+    generated = sample(family.to(device), sampling, seeds, counts, report, real)
     labels = _labels(generated.labels, family.condition.labels, real)
     generated = replace(generated, labels=labels)
     own = real.fingerprint == known.get("fingerprint")
@@ -182,14 +184,17 @@ def _likelihood(family: Family, reference: Reference) -> Record | None:
     """
     _, held_out = reference.floor
     pictures = reference.pictures.part(held_out)
-    images = torch.split(to_tensor(pictures.images).to(family.device), _AT_ONCE)
-    labels: Sequence[torch.Tensor | None] = [None] * len(images)
-    if family.condition.labels:
-        if pictures.labels is None or pictures.label_names != family.condition.labels:
+    told = tell.of_pictures(pictures, family.condition)
+    if told is not None:
+        if family.condition.labels and pictures.label_names != family.condition.labels:
             return None
-        labels = torch.split(torch.from_numpy(pictures.labels).to(family.device), _AT_ONCE)
+        told = told.to(family.device)
+    images = to_tensor(pictures.images).to(family.device)
+    parts = [slice(start, start + _AT_ONCE) for start in range(0, len(images), _AT_ONCE)]
     with torch.inference_mode():
-        nats = torch.cat([family.likelihood(*part) for part in zip(images, labels, strict=True)])
+        nats = torch.cat(
+            [family.likelihood(images[p], None if told is None else told[p]) for p in parts]
+        )
     mean = nats.mean().item()
     return {
         "n": len(nats),
@@ -281,7 +286,7 @@ def _labels(ours: Indices | None, names: Sequence[str], real: Pictures) -> Indic
         return None
     theirs = real.label_names
     numbers = [theirs.index(name) if name in theirs else -1 for name in names]
-    labels = np.array(numbers, np.int64)[ours]
+    labels = np.where(ours >= 0, np.array(numbers, np.int64)[ours], -1)
     return labels if (labels >= 0).any() else None
 
 

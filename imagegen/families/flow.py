@@ -137,8 +137,7 @@ class Flow(Family):
             t: the time, of all of them.
         """
         times = torch.full((len(z),), t, device=z.device)
-        count = len(self.condition.labels)
-        untold = torch.full((len(z),), count, device=z.device) if count else None
+        untold = self.condition.nothing(len(z), z.device)
         with around(self) if self.model.tile else nullcontext():
             pictures: Tensor = self.network(z, times, times, untold)
         return pictures

@@ -63,7 +63,7 @@ class Told:
     def kinds(self) -> Tensor:
         """Return a number for each picture, (N,), equal for those that are told the same."""
         both = torch.cat([self.labels.double(), self.words.double()], dim=1)
-        numbers: Tensor = both.unique(dim=0, return_inverse=True)[1]
+        numbers: Tensor = torch.unique(both, dim=0, return_inverse=True)[1]
         return numbers
 
 
@@ -87,7 +87,7 @@ class Conditioner(nn.Module):
     def forward(self, told: Told) -> Tensor:
         """Return (N, width)."""
         parts = []
-        if self.labels is not None:
+        if self.labels is not None and self.unlabelled is not None:
             unknown = 1 - told.labels.sum(1, keepdim=True)
             parts.append(told.labels @ self.labels + unknown * self.unlabelled)
         if self.reader is not None:
@@ -109,7 +109,7 @@ class Reader(nn.Module):
         self.read = nn.GRU(WORD, STATE, batch_first=True, bidirectional=True)
         self.weigh = nn.Linear(2 * STATE, 1)
         self.say = nn.Linear(WORD + 2 * STATE, width)
-        nn.init.normal_(self.say.weight, std=3 * std * (WORD + 2 * STATE) ** -0.5)
+        nn.init.normal_(self.say.weight, std=6 * std * (WORD + 2 * STATE) ** -0.5)
         self.silent = nn.Parameter(torch.randn(width) * std)
 
     def forward(self, words: Tensor) -> Tensor:

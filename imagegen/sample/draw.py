@@ -11,11 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from imagegen.data.store import Images, to_tensor
-from imagegen.errors import SettingsError, did_you_mean
 from imagegen.family import Family
 from imagegen.sample.noise import Noise
+from imagegen.sample.tell import Ask, of_asks
 from imagegen.settings import Settings
 
+NOTHING = Ask()
 BATCH = 8
 """Convolutions round differently for each size of batch. So every picture is drawn in a batch of
 this one size, filled up where seeds run out, and depends on nothing but its own seed."""
@@ -25,7 +26,7 @@ def draw(
     family: Family,
     seeds: Sequence[int],
     options: Settings,
-    label: str | None = None,
+    asked: Ask | Sequence[Ask] = NOTHING,
     known: Images | None = None,
 ) -> Iterator[tuple[int, Image.Image]]:
     """Draw one picture a seed, in order.
@@ -34,46 +35,27 @@ def draw(
         family: a trained model in eval mode.
         seeds: integers in [0, 2**64).
         options: an instance of the family's `Sampling`.
-        label: one of the model's labels, or None to draw over all of them.
+        asked: what all pictures are to be, or each.
         known: (C, h, W), the upper part of every picture, for families that complete.
-
-    Raises:
-        SettingsError: if the model does not know the label.
     """
     upper = None
     if known is not None:
         upper = to_tensor(known[None]).to(family.device).expand(BATCH, -1, -1, -1)
-    index = None if label is None else label_index(family, label)
-    rest = iter(seeds)
+    asks = [asked] * len(seeds) if isinstance(asked, Ask) else asked
+    rest = iter(zip(seeds, asks, strict=True))
     while chunk := list(islice(rest, BATCH)):
-        noise = Noise(chunk + chunk[-1:] * (BATCH - len(chunk)))
-        labels = None if index is None else torch.full((BATCH,), index, device=family.device)
+        filled = chunk + chunk[-1:] * (BATCH - len(chunk))
+        all_seeds = [seed for seed, _ in filled]
+        noise = Noise(all_seeds)
+        told = of_asks([ask for _, ask in filled], family.condition, all_seeds)
+        told = None if told is None else told.to(family.device)
         with torch.inference_mode():
             if upper is None:
-                images = family.sample(noise, labels, options)
+                images = family.sample(noise, told, options)
             else:
-                images = family.complete(noise, upper, labels, options)
-        yield from zip(chunk, to_pictures(images, family.depth), strict=False)
-
-
-def label_index(family: Family, label: str) -> int:
-    """Return the index of a label.
-
-    Raises:
-        SettingsError: if the model does not know it.
-    """
-    known = family.condition.labels
-    if label in known:
-        return known.index(label)
-    if not known:
-        raise SettingsError(
-            f"--label {label}: this model was trained without labels",
-            "labels come from the sub-folders of the training pictures",
-        )
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    raise SettingsError(
-        f"--label {label}: unknown label{did_you_mean(label, known)}", f"it knows: {shown}"
-    )
+                images = family.complete(noise, upper, told, options)
+        pictures = to_pictures(images, family.depth)
+        yield from zip(all_seeds[: len(chunk)], pictures, strict=False)
 
 
 def to_pictures(images: Tensor, depth: int = 8) -> list[Image.Image]:

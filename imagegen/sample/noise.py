@@ -18,10 +18,15 @@ class Noise:
     NumPy may change how its own distributions use them, so the transforms are ours.
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        """Start a generator for each of `seeds`, integers in [0, 2**64)."""
+    def __init__(self, seeds: Sequence[int], stream: int = 0) -> None:
+        """Start a generator for each of `seeds`, integers in [0, 2**64).
+
+        Args:
+            seeds: of the pictures.
+            stream: another one has nothing to do with this one.
+        """
         self.seeds = tuple(seeds)
-        self._streams = [np.random.Philox(key=seed) for seed in self.seeds]
+        self._streams = [np.random.Philox(key=seed + (stream << 64)) for seed in self.seeds]
 
     def __len__(self) -> int:
         return len(self.seeds)

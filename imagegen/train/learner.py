@@ -13,11 +13,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
+from imagegen.data.store import DeepImages, Images, Pictures, to_tensor
+from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision
 from imagegen.errors import UserError
 from imagegen.family import Batch, Condition, Family
+from imagegen.nn.conditioner import Told
 from imagegen.nn.draws import Draws
+from imagegen.sample import tell
 from imagegen.settings import Config, Settings
 from imagegen.train import checkpoint
 from imagegen.train.parallel import Order, World
@@ -34,9 +37,15 @@ def build(
     """Make a new family for these pictures, its weights drawn from `train.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        family = kind(model, pictures.shape, Condition(pictures.label_names), autoencoder)
+        family = kind(model, pictures.shape, condition_of(pictures), autoencoder)
     family.depth = pictures.depth
     return family
+
+
+def condition_of(pictures: Pictures) -> Condition:
+    """Return what a model of these pictures can be told."""
+    words = None if pictures.texts is None else Vocabulary.of(pictures.texts)
+    return Condition(pictures.label_names, words)
 
 
 def check(family: Family, config: Config, world: World) -> None:
@@ -91,6 +100,7 @@ class Learner:
         }
         self.parts = 1
         self._pictures = pictures
+        self._told = tell.of_pictures(pictures, family.condition)
         self._config = config
         self._world = world or World()
         self._rows = self._world.rows(settings.batch_size, family.together)
@@ -105,15 +115,16 @@ class Learner:
         settings, step = self._config.train, order.step
         rate = half_cosine(order.progress, settings.lr, settings.lr_end) * order.rate
         rate *= min(1.0, (step + 1) / (settings.warmup + 1))
-        arrays, labels = self._pictures.batch(
+        arrays, chosen = self._pictures.batch(
             settings.seed, step, settings.batch_size, self._config.data.mirror
         )
+        told = None if self._told is None else self._told[torch.from_numpy(chosen)]
         logs: dict[str, Tensor] = {}
         for phase in self.family.due(order.progress):
             optimizer = self.optimizers[phase]
             self.family.requires_grad_(False)
             parameters = list(getattr(self.family, phase).requires_grad_(True).parameters())
-            scalars = self._gradients(arrays, labels, order, phase, optimizer)
+            scalars = self._gradients(arrays, told, order, phase, optimizer)
             gradients = [p.grad for p in parameters if p.grad is not None]
             self._world.add([*gradients, *scalars.values()])
             for group in optimizer.param_groups:
@@ -149,13 +160,15 @@ class Learner:
 
     def look(self, pictures: Pictures, count: int, order: Order) -> Batch:
         """Return the first `count` pictures as a batch to look at, not to learn from."""
-        labels = None if pictures.labels is None else pictures.labels[:count]
-        return self._batch(pictures.trained_on[:count], labels, order, "look", slice(0, count))
+        told = tell.of_pictures(pictures, self.family.condition)
+        first = slice(0, count)
+        told = None if told is None else told[first]
+        return self._batch(pictures.trained_on[first], told, order, "look", first)
 
     def _gradients(
         self,
         arrays: Images | DeepImages,
-        labels: Indices | None,
+        told: Told | None,
         order: Order,
         phase: str,
         optimizer: torch.optim.Optimizer,
@@ -169,7 +182,7 @@ class Learner:
             logs: dict[str, Tensor] = {}
             try:
                 for rows in self._turns():
-                    batch = self._batch(arrays, labels, order, phase, rows)
+                    batch = self._batch(arrays, told, order, phase, rows)
                     weight = len(batch.images) / len(arrays)
                     with torch.autocast(
                         self.family.device.type, self._precision, self._precision != torch.float32
@@ -202,7 +215,7 @@ class Learner:
     def _batch(
         self,
         arrays: Images | DeepImages,
-        labels: Indices | None,
+        told: Told | None,
         order: Order,
         phase: str,
         rows: slice,
@@ -210,7 +223,7 @@ class Learner:
         device, seed = self.family.device, self._config.train.seed
         whole = Batch(
             to_tensor(arrays).to(device),
-            None if labels is None else torch.from_numpy(labels).to(device),
+            None if told is None else told.to(device),
             order.step,
             order.progress,
             len(self._pictures),
@@ -222,7 +235,7 @@ class Learner:
         return replace(
             whole,
             images=whole.images[rows],
-            labels=None if whole.labels is None else whole.labels[rows],
+            told=None if whole.told is None else whole.told[rows],
             draws=Draws(_hash(seed, order.step, phase), len(arrays), rows),
             of=whole,
             rows=rows,

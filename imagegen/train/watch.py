@@ -54,7 +54,9 @@ class Watcher:
     def look(self, learner: Learner, order: Order) -> Look:
         """Draw pictures of the averaged model and measure them."""
         counts = self.training.label_counts()
-        made = drawn.sample(learner.average, self.sampling, SEEDS, counts, features.silent)
+        made = drawn.sample(
+            learner.average, self.sampling, SEEDS, counts, features.silent, self.training
+        )
         numbers: dict[str, Any] = dict.fromkeys(
             ("kid", "kid_low", "kid_high", "coverage", "copies", "copies_low", "spread")
         )

@@ -16,6 +16,11 @@ def told(labels: list[list[float]], words: list[list[int]] | None = None) -> Tol
     return Told(torch.tensor(labels, dtype=torch.float32), rows)
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 def test_mixtures_lie_between_their_labels():
     conditioner = Conditioner(3, 0, 8, 1.0)
     one, other, mixed = conditioner(told([[1, 0, 0], [0, 1, 0], [0.7, 0.3, 0]]))
@@ -28,8 +33,8 @@ def test_nothing_told_is_a_vector_of_its_own():
     first, second = conditioner(some.nothing())
     assert torch.equal(first, second)
     assert not torch.isclose(conditioner(some), first).any(1).all()
-    assert torch.equal(conditioner(some.only(torch.tensor([False, True]))),
-                       torch.stack([first, conditioner(some)[1]]))  # fmt: skip
+    partly = conditioner(some.only(torch.tensor([False, True])))
+    assert torch.allclose(partly, torch.stack([first, conditioner(some)[1]]), atol=1e-5)
 
 
 def test_what_is_behind_the_end_of_a_text_does_not_count():
@@ -52,7 +57,7 @@ def test_vectors_begin_with_the_spread_asked_for():
     labels = Conditioner(40, 0, 64, 0.2)(told(torch.eye(40).tolist()))
     assert labels.std().item() == pytest.approx(0.2, rel=0.1)
     words = torch.randint(1, 50, (40, 6))
-    assert Reader(50, 64, 0.2)(words).std().item() == pytest.approx(0.2, rel=0.5)
+    assert Reader(50, 64, 0.2)(words).std().item() == pytest.approx(0.2, rel=0.3)
 
 
 def test_every_parameter_learns():

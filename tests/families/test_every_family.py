@@ -7,20 +7,29 @@ import pytest
 import torch
 
 from imagegen import presets
+from imagegen.data.words import Vocabulary
 from imagegen.families import FAMILIES
 from imagegen.family import Batch, Condition, Family
 from imagegen.nn.draws import Draws
 from imagegen.sample.draw import BATCH, draw, to_pictures
 from imagegen.sample.noise import Noise
+from imagegen.sample.tell import Ask
 from tests.standing import foundation
+from tests.telling import TEXTS, WORDS, told
 
 LABELS = ("ant", "bee", "cat")
 
 
-def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] = ()) -> Family:
+def build(
+    name: str,
+    channels: int = 3,
+    side: int = 28,
+    labels: tuple[str, ...] = (),
+    words: Vocabulary | None = None,
+) -> Family:
     torch.manual_seed(0)
     kind, shape = FAMILIES[name], (channels, side, side)
-    family = kind(kind.Model(), shape, Condition(labels), foundation(name, shape))
+    family = kind(kind.Model(), shape, Condition(labels, words), foundation(name, shape))
     for parameter in family.parameters():  # zeros at the start would hide much
         torch.nn.init.normal_(parameter, std=0.05)
     return family
@@ -29,8 +38,12 @@ def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] 
 def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
     draws = Draws(step, count)
     images = draws.uniform(-1, 1, *family.shape)
-    labels = torch.arange(count) % len(LABELS) if family.condition.labels else None
-    return Batch(images, labels, step, 0.5, 100, draws)
+    known = None
+    if family.condition:
+        numbers = (torch.arange(count) % len(LABELS)).tolist()
+        known = told(numbers, len(LABELS), [TEXTS[number] for number in numbers])
+        known = known.only(torch.arange(count) > 0)  # nothing is told of the first
+    return Batch(images, known, step, 0.5, 100, draws)
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -52,11 +65,11 @@ def test_phases_hold_every_parameter_once(name: str) -> None:
     assert set(family.drawn_by) <= {part for part, _ in family.named_children()}
 
 
-@pytest.mark.parametrize("labels", [(), LABELS])
+@pytest.mark.parametrize(("labels", "words"), [((), None), (LABELS, None), (LABELS, WORDS)])
 def test_a_phase_trains_its_own_parameters_and_no_others(
-    name: str, labels: tuple[str, ...]
+    name: str, labels: tuple[str, ...], words: Vocabulary | None
 ) -> None:
-    family = build(name, labels=labels)
+    family = build(name, labels=labels, words=words)
     for phase in family.phases:
         family.zero_grad(set_to_none=True)
         family.requires_grad_(False)
@@ -114,9 +127,11 @@ def test_it_draws_what_it_was_built_for(name: str, channels: int, side: int) -> 
     assert [p.mode for p in to_pictures(images)] == [{1: "L", 3: "RGB", 4: "RGBA"}[channels]] * 2
 
 
-@pytest.mark.parametrize("labels", [(), LABELS])
-def test_a_picture_belongs_to_its_seed(name: str, labels: tuple[str, ...]) -> None:
-    family = build(name, labels=labels).eval()
+@pytest.mark.parametrize(("labels", "words"), [((), None), (LABELS, None), (LABELS, WORDS)])
+def test_a_picture_belongs_to_its_seed(
+    name: str, labels: tuple[str, ...], words: Vocabulary | None
+) -> None:
+    family = build(name, labels=labels, words=words).eval()
     options = FAMILIES[name].Sampling()
     seeds = [5, 3, 900, 3, *range(20, 20 + BATCH)]
     many = dict(draw(family, seeds, options))
@@ -127,11 +142,20 @@ def test_a_picture_belongs_to_its_seed(name: str, labels: tuple[str, ...]) -> No
     assert len({picture.tobytes() for picture in many.values()}) == len(set(seeds))
 
 
-def test_a_label_changes_the_picture(name: str) -> None:
-    family = build(name, labels=LABELS).eval()
+def test_what_is_asked_for_changes_the_picture(name: str) -> None:
+    family = build(name, labels=LABELS, words=WORDS).eval()
     options = FAMILIES[name].Sampling()
-    drawn = {next(draw(family, [1], options, label))[1].tobytes() for label in LABELS}
-    assert len(drawn) == len(LABELS)
+    half = {LABELS[0]: 0.5, LABELS[1]: 0.5}
+    asks = [*(Ask({label: 1}) for label in LABELS), Ask(half)]
+    asks += [Ask(text=text) for text in TEXTS[:2]] + [Ask(half, TEXTS[0])]
+    drawn = [next(draw(family, [1], options, ask))[1] for ask in asks]
+    assert len({picture.tobytes() for picture in drawn}) == len(drawn)
+    for (_, one), alone in zip(draw(family, [1] * len(asks), options, asks), drawn, strict=True):
+        # A text is read beside others of other lengths, which rounds in another way.
+        differs = np.asarray(one).astype(int) - np.asarray(alone)
+        assert (np.abs(differs) > 1).mean() < 0.02
+    left_to_it = next(draw(family, [1], options))[1].tobytes()
+    assert left_to_it in {picture.tobytes() for picture in drawn[: len(LABELS)]}
 
 
 def test_tensors_become_pictures() -> None:

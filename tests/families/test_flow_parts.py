@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.families.flow import UNTOLD, Flow
+from imagegen.families.flow import Flow
 from imagegen.family import Batch, Condition
 from imagegen.nn import flow
 from imagegen.nn.blocks import around
 from imagegen.nn.draws import Draws
 from imagegen.nn.unet import Unet
+from tests.telling import told
 
 POINT = torch.linspace(-1, 1, 3 * 4 * 4).view(1, 3, 4, 4)
 
@@ -87,8 +88,7 @@ def test_pairs_are_nearest_in_all() -> None:
 def test_noise_stays_within_a_label() -> None:
     x = torch.arange(4.0).view(4, 1, 1, 1).expand(-1, 1, 8, 8)
     noise = x.flip(0).contiguous()
-    labels = torch.tensor([0, 1, 1, 0])
-    paired = flow.pair(x, noise, labels)[:, 0, 0, 0].tolist()
+    paired = flow.pair(x, noise, told([0, 1, 1, 0], 2))[:, 0, 0, 0].tolist()
     assert sorted([paired[0], paired[3]]) == [0, 3]
     assert paired == [0, 1, 2, 3]
 
@@ -134,9 +134,9 @@ def model(labels: tuple[str, ...] = (), **changes: object) -> Flow:
     return Flow(Flow.Model(width=16, **changes), (3, 16, 16), Condition(labels))
 
 
-def batch(family: Flow, progress: float, labels: Tensor | None = None) -> Batch:
+def batch(family: Flow, progress: float) -> Batch:
     images = Draws(5, 8).uniform(-1, 1, *family.shape)
-    return Batch(images, labels, 10, progress, 100, Draws(1, 8))
+    return Batch(images, None, 10, progress, 100, Draws(1, 8))
 
 
 def test_the_last_stage_learns_jumps_too() -> None:
@@ -158,29 +158,21 @@ def test_jumps_are_learnt_from_the_average() -> None:
     assert taught["jumping"] != alone["jumping"]
 
 
-def test_some_labels_are_kept_back() -> None:
-    family = model(("a", "b"))
-    labels = torch.tensor([0, 1, 1, 0])
-    told = family._told(labels, torch.tensor([0.0, UNTOLD - 0.01, UNTOLD + 0.01, 0.9]))
-    assert told is not None
-    assert told.tolist() == [2, 2, 1, 0]
-
-
 def test_guidance_leads_away_from_the_picture_without_a_label() -> None:
     from imagegen.sample.noise import Noise
 
     family = model(("a", "b")).eval()
     for parameter in family.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    labels = torch.tensor([1, 1])
+    known = told([1, 1], 2)
 
     def drawn(guidance: float) -> Tensor:
         options = Flow.Sampling(steps=1, solver="euler", guidance=guidance)
-        return family.sample(Noise([1, 2]), labels, options)
+        return family.sample(Noise([1, 2]), known, options)
 
-    plain, told, guided = drawn(0), drawn(1), drawn(2)
-    assert not torch.allclose(plain, told)
-    assert torch.allclose(guided - told, told - plain, atol=1e-5)
+    plain, labelled, guided = drawn(0), drawn(1), drawn(2)
+    assert not torch.allclose(plain, labelled)
+    assert torch.allclose(guided - labelled, labelled - plain, atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "hint"), [(31, "30 or 32"), (66, "64 or 68")])
@@ -191,7 +183,7 @@ def test_a_size_it_cannot_make_is_an_error(side: int, hint: str) -> None:
 
 
 def test_the_network_takes_oblong_pictures() -> None:
-    network = Unet(3, (16, 24), 2, 16, 1, 0)
+    network = Unet(3, (16, 24), 2, 16, 1, None)
     x, t = torch.randn(2, 3, 16, 24), torch.rand(2)
     assert network(x, t, t, None).shape == x.shape
 

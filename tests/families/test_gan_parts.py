@@ -9,6 +9,7 @@ from imagegen.families.gan import Gan
 from imagegen.family import Batch, Condition
 from imagegen.nn.augment import CHANGES, augment, roll
 from imagegen.nn.blocks import Residual, enlarge, halve, leaky, pyramid, width_at
+from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import (
     _deviation,
     discriminator_loss,
@@ -17,8 +18,10 @@ from imagegen.nn.discriminator import (
 )
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
+from tests.telling import told
 
 SMALL = Gan.Model(z=8, width=16)
+TOLD = torch.tensor([True, True, True, False])
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +33,9 @@ def gan(shape=(3, 16, 16), labels=(), **changes) -> Gan:
     return Gan(SMALL.model_copy(update=changes), shape, Condition(labels))
 
 
-def batch(images: Tensor, labels: Tensor | None = None, **changes) -> Batch:
-    known = {"step": 0, "progress": 0.0, "dataset_size": 100}
-    return Batch(images, labels, **{**known, "draws": Draws(1, len(images)), **changes})
+def batch(images: Tensor, known: Told | None = None, **changes) -> Batch:
+    others = {"step": 0, "progress": 0.0, "dataset_size": 100}
+    return Batch(images, known, **{**others, "draws": Draws(1, len(images)), **changes})
 
 
 def pictures(count=4, channels=3, side=16) -> Tensor:
@@ -142,7 +145,7 @@ def test_a_phase_trains_all_of_its_parameters_and_no_other(phase, labels):
     for name, parameter in model.named_parameters():
         torch.nn.init.normal_(parameter, std=0.1)
         parameter.requires_grad_(name.startswith(phase))
-    model.loss(batch(pictures(), torch.tensor([0, 1, 0, 1])), phase)[0].backward()
+    model.loss(batch(pictures(), told([0, 1, 0, 1], 2).only(TOLD)), phase)[0].backward()
     for name, parameter in model.named_parameters():
         reached = parameter.grad is not None and bool(parameter.grad.any())
         assert reached == name.startswith(phase), name
@@ -162,14 +165,14 @@ def test_the_same_batch_gives_the_same_bits(phase):
 
 def test_a_picture_does_not_depend_on_its_batch():
     model = gan(labels=("a", "b"))
-    many = model.sample(Noise([3, 4, 5]), None, Gan.Sampling())
-    one = model.sample(Noise([4]), None, Gan.Sampling())
+    many = model.sample(Noise([3, 4, 5]), told([0, 1, 0], 2), Gan.Sampling())
+    one = model.sample(Noise([4]), told([1], 2), Gan.Sampling())
     torch.testing.assert_close(many[1:2], one)
 
 
 def test_a_label_changes_the_picture():
     model = gan(labels=("a", "b"))
-    a, b = (model.sample(Noise([1]), torch.tensor([i]), Gan.Sampling()) for i in (0, 1))
+    a, b = (model.sample(Noise([1]), told([i], 2), Gan.Sampling()) for i in (0, 1))
     assert not torch.allclose(a, b)
 
 
@@ -266,7 +269,7 @@ def test_a_collapse_is_answered_by_more_augmentation():
 def test_the_contest_has_two_sides_of_known_sizes():
     """A lead of 1 costs softplus(-1); the other side's loss is that of the opposite lead."""
 
-    def mean(x: Tensor, labels: Tensor | None, group: int) -> Tensor:
+    def mean(x: Tensor, known: Told | None, group: int) -> Tensor:
         return x.mean((1, 2, 3))
 
     reals, fakes = torch.ones(4, 1, 4, 4), torch.zeros(4, 1, 4, 4)
@@ -328,6 +331,6 @@ def test_the_discriminator_sees_a_seam_anywhere(monkeypatch):
     model = gan(tile=True, augment=())
     marked = torch.zeros(32, 3, 16, 16)
     marked[..., 0] = 1
-    monkeypatch.setattr(model.generator, "forward", lambda z, labels: marked)
-    seen = model._made(batch(pictures(32)))
+    monkeypatch.setattr(model.generator, "forward", lambda z, known: marked)
+    seen = model._made(batch(pictures(32)), None)
     assert len(set(seen[:, 0, 0].argmax(1).tolist())) > 8

@@ -13,6 +13,7 @@ from imagegen.families.autoencoder import Autoencoder
 from imagegen.families.rnn import Rnn, _pick_token
 from imagegen.family import Condition, Shape
 from imagegen.sample.noise import Noise
+from tests.telling import told
 
 GREY: Shape = (1, 16, 16)
 
@@ -48,11 +49,11 @@ def test_a_token_depends_on_those_before_it_alone() -> None:
 
 def test_drawing_step_by_step_is_drawing_from_the_whole() -> None:
     family = bits(labels=("a", "b"))
-    noise, labels = [3, 4], torch.tensor([0, 1])
+    noise, known = [3, 4], told([0, 1], 2)
     with torch.no_grad():
-        images = family.sample(Noise(noise), labels, Rnn.Sampling())
+        images = family.sample(Noise(noise), known, Rnn.Sampling())
         tokens = family._tokens(images)
-        logits = family.prior(tokens, labels)
+        logits = family.prior(tokens, family.prior.listen(known))
     chances = torch.from_numpy(Noise(noise).uniform(8, 8))
     assert torch.equal(_pick_token(logits, chances, Rnn.Sampling()), tokens)
 
@@ -104,7 +105,7 @@ def test_the_known_part_of_a_picture_stays(height: int) -> None:
     known = torch.rand(2, 1, height, 16) * 2 - 1
     with torch.no_grad():
         one, other = (
-            family.complete(Noise(seeds), known, torch.tensor([0, 1]), Rnn.Sampling())
+            family.complete(Noise(seeds), known, told([0, 1], 2), Rnn.Sampling())
             for seeds in ([1, 2], [3, 4])
         )
     assert one.shape == (2, *GREY)

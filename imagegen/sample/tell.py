@@ -1,0 +1,147 @@
+"""What pictures are, or are asked to be, in the form in which networks are told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from imagegen.data.store import Pictures
+from imagegen.data.words import Vocabulary
+from imagegen.errors import SettingsError, did_you_mean
+from imagegen.family import Condition
+from imagegen.nn.conditioner import Told
+from imagegen.sample.noise import Noise
+
+MIXED = 1e-3
+"""How far the weights of a mixture may be from a sum of 1."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one picture is asked to be.
+
+    Attributes:
+        labels: the weight of each label; without any, one is drawn by the picture's seed, unless
+            there is a text.
+        text: words; empty for none.
+    """
+
+    labels: Mapping[str, float] = field(default_factory=dict)
+    text: str = ""
+
+
+def parse(condition: Condition, label: str | None, text: str | None = None) -> Ask:
+    """Read what was asked for on a command line.
+
+    Args:
+        condition: what the model can be told.
+        label: one of its labels, or a mixture: `cat:0.7,dog:0.3`.
+        text: words.
+
+    Raises:
+        SettingsError: if the model doesn't know the label or any word, or can't be told.
+    """
+    if text is not None:
+        _check_text(condition, text)
+    if label is None:
+        return Ask({}, text or "")
+    return Ask(_weights(condition.labels, label), text or "")
+
+
+def of_pictures(pictures: Pictures, condition: Condition) -> Told | None:
+    """Return what each picture is; None for a model that can't be told.
+
+    Labels that the model does not know are not told.
+    """
+    if not condition:
+        return None
+    weights = torch.zeros(len(pictures), len(condition.labels))
+    if pictures.labels is not None:
+        numbers = [_index(condition.labels, name) for name in pictures.label_names]
+        for row, label in enumerate(pictures.labels.tolist()):
+            if label >= 0 and numbers[label] >= 0:
+                weights[row, numbers[label]] = 1
+    texts = [""] * len(pictures) if pictures.texts is None else pictures.texts
+    return Told(weights, _tokens(texts, condition.vocabulary))
+
+
+def of_asks(asks: Sequence[Ask], condition: Condition, seeds: Sequence[int]) -> Told | None:
+    """Return what each of N pictures is asked to be; None for a model that can't be told.
+
+    Args:
+        asks: N of them.
+        condition: what the model can be told.
+        seeds: of the N pictures, for labels that are left to them.
+    """
+    if not condition:
+        return None
+    count = len(condition.labels)
+    weights = torch.zeros(len(asks), count)
+    for row, ask in enumerate(asks):
+        for name, weight in ask.labels.items():
+            weights[row, condition.labels.index(name)] = weight
+        if count and not ask.labels and not ask.text:
+            share = Noise([seeds[row]], stream=1).uniform(1)
+            weights[row, int(share[0, 0] * count)] = 1
+    return Told(weights, _tokens([ask.text for ask in asks], condition.vocabulary))
+
+
+def _tokens(texts: Sequence[str], words: Vocabulary | None) -> torch.Tensor:
+    """Return the numbers of texts' words, (N, T) int64, filled up with 0."""
+    spelt = [[] if words is None else words.tokens(text) for text in texts]
+    matrix = torch.zeros(len(texts), max(map(len, spelt), default=0), dtype=torch.int64)
+    for row, numbers in enumerate(spelt):
+        matrix[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
+    return matrix
+
+
+def _index(known: Sequence[str], name: str) -> int:
+    return known.index(name) if name in known else -1
+
+
+def _weights(known: Sequence[str], label: str) -> dict[str, float]:
+    if not known:
+        raise SettingsError(
+            f"--label {label}: this model was trained without labels",
+            "labels come from the sub-folders of the training pictures",
+        )
+    if label in known:
+        return {label: 1.0}
+    weights: dict[str, float] = {}
+    for part in label.split(","):
+        name, colon, number = part.strip().rpartition(":")
+        if not colon:
+            name, number = part.strip(), "1"
+        if name not in known:
+            shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+            raise SettingsError(
+                f"--label {label}: unknown label '{name}'{did_you_mean(name, known)}",
+                f"it knows: {shown}",
+            )
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = -1.0
+    if min(weights.values()) <= 0 or abs(sum(weights.values()) - 1) > MIXED:
+        raise SettingsError(
+            f"--label {label}: expected weights over 0 that sum up to 1",
+            f"such as --label '{known[0]}:0.7,{known[-1]}:0.3'",
+        )
+    return weights
+
+
+def _check_text(condition: Condition, text: str) -> None:
+    words = condition.vocabulary
+    if words is None:
+        raise SettingsError(
+            "this model was trained without text", "leave the text out, or use --label"
+        )
+    if not text.strip():
+        raise SettingsError("the text is empty", "leave it out to draw without")
+    if not words.tokens(text):
+        raise SettingsError(
+            f"no word of the text is known: {text[:60]}",
+            "imagegen models show NAME --words lists what it understands",
+        )
