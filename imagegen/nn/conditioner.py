@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from imagegen.nn.draws import Draws
 
-UNTOLD = 0.1
-"""Share of the pictures that a model in training is told nothing of, so that it learns that too."""
+UNLABELLED, SILENT = 0.1, 0.25
+"""Shares of the pictures whose labels, and whose texts, a model in training is not told, so that it
+learns to draw without. Texts are left out more often when it is used, and no two are the same."""
 WORD, STATE = 64, 64
 """Numbers of a word, and of each direction's state."""
 
@@ -48,8 +49,10 @@ class Told:
         return Told(self.labels.repeat(2, 1), self.words.repeat(2, 1))
 
     def partly(self, draws: Draws) -> Told:
-        """Return it with nothing told of some pictures, for training."""
-        return self.only(draws.uniform(0, 1) >= UNTOLD)
+        """Return it with less told of some pictures, for training."""
+        shares = draws.uniform(0, 1, 2).to(self.labels.device)
+        labelled, spoken = shares[:, :1] >= UNLABELLED, shares[:, 1:] >= SILENT
+        return Told(self.labels * labelled, self.words * spoken)
 
     def only(self, kept: Tensor) -> Told:
         """Return it with nothing told where `kept`, (N,) bool, is false."""

@@ -124,7 +124,7 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
             weights[name] = float(number)
         except ValueError:
             weights[name] = -1.0
-    if min(weights.values()) <= 0 or abs(sum(weights.values()) - 1) > MIXED:
+    if not (min(weights.values()) > 0 and abs(sum(weights.values()) - 1) <= MIXED):  # or nan
         raise SettingsError(
             f"--label {label}: expected weights over 0 that sum up to 1",
             f"such as --label '{known[0]}:0.7,{known[-1]}:0.3'",

@@ -58,11 +58,12 @@ def test_one_sub_folder_is_no_label(tmp_path):
     assert names(tmp_path) == (["only/a.png"], ())
 
 
-def test_pictures_outside_of_the_sub_folders_leave_the_set_without_labels(folder):
+def test_pictures_outside_of_the_sub_folders_have_no_label(folder):
     put(folder / "stray.png")
     with scan(str(folder)) as found:
-        assert found.labels == ()
-        assert "1 of the pictures lie outside" in found.notes[0]
+        assert found.labels == ("cat", "dog")
+        assert [entry.label for entry in found.entries if entry.name == "stray.png"] == [""]
+        assert "1 pictures have no label" in found.notes[0]
 
 
 def test_links(folder, tmp_path):

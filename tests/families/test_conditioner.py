@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from imagegen.nn.conditioner import Conditioner, Reader, Told
+from imagegen.nn.conditioner import SILENT, UNLABELLED, Conditioner, Reader, Told
+from imagegen.nn.draws import Draws
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +77,13 @@ def test_the_same_is_told_by_equal_numbers():
     assert len(set(kinds)) == 3
     assert some.twice().kinds().tolist() == kinds * 2
     assert len(some[1:3]) == 2
+
+
+def test_labels_and_texts_are_kept_back_apart():
+    count = 4000
+    some = told([[1, 0]] * count, [[1, 2]] * count).partly(Draws(3, count))
+    unlabelled, silent = some.labels.sum(1) == 0, some.words.sum(1) == 0
+    assert unlabelled.float().mean().item() == pytest.approx(UNLABELLED, abs=0.02)
+    assert silent.float().mean().item() == pytest.approx(SILENT, abs=0.02)
+    both = (unlabelled & silent).float().mean().item()
+    assert both == pytest.approx(UNLABELLED * SILENT, abs=0.01)

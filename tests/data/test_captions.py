@@ -1,0 +1,136 @@
+"""Captions and labels from files beside pictures, tables and names."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagegen.data import captions
+from imagegen.data.store import load_pictures
+from imagegen.errors import UserError
+from imagegen.settings import DataSettings
+
+SETTINGS = DataSettings(size=16)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of four pictures without labels: a, b, c/d, c/e."""
+    for number, name in enumerate(("a", "b", "c/d", "c/e")):
+        path = tmp_path / "set" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (number * 40, 0, 0)).save(path)
+    return tmp_path / "set"
+
+
+def texts(folder: Path, **settings: str) -> tuple[str, ...] | None:
+    return load_pictures(str(folder), SETTINGS.model_copy(update=settings)).texts
+
+
+def test_texts_beside_pictures(folder: Path) -> None:
+    assert texts(folder) is None
+    (folder / "a.txt").write_bytes(b"\xef\xbb\xbfa red\r\n  ant\r\n")
+    (folder / "c/e.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    (folder / "b.txt").write_text("  \n")
+    (folder / "nobody.txt").write_text("no picture")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts == ("a red ant", "", "", "caf\u00e9")
+    assert "2 of 4 pictures have no caption" in found.notes
+    assert any("not UTF-8, such as c/e.txt" in note for note in found.notes)
+    assert texts(folder, captions="none") is None
+    chosen = found.part(np.array([True, False, False, True]))
+    assert chosen.texts == ("a red ant", "caf\u00e9")
+
+
+def test_captions_are_part_of_the_fingerprint(folder: Path) -> None:
+    before = load_pictures(str(folder), SETTINGS).fingerprint
+    (folder / "a.txt").write_text("an ant")
+    after = load_pictures(str(folder), SETTINGS)
+    assert after.fingerprint != before
+    without = SETTINGS.model_copy(update={"captions": "none"})
+    assert load_pictures(str(folder), without).fingerprint == before
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
+    rows = [
+        {"file_name": "a.png", "text": 'an "ant", red', "label": "insect"},
+        {"file_name": "c/d.png", "text": "a dog", "label": "pet"},
+        {"file_name": "gone.png", "text": "nothing", "label": "pet"},
+    ]
+    if kind == "csv":
+        lines = ["file_name,text,label"]
+        lines += [
+            '{},"{}",{}'.format(*(v.replace('"', '""') for v in row.values())) for row in rows
+        ]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    (folder / f"about.{kind}").write_text("\n".join(lines))
+    (folder / "c/e.txt").write_text("an elk")
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                target.write(path, path.relative_to(folder))
+    for source in (folder, archive):
+        found = load_pictures(str(source), SETTINGS)
+        assert found.texts == ('an "ant", red', "", "a dog", "an elk")
+        assert found.label_names == ("insect", "pet")
+        assert found.labels is not None
+        assert found.labels.tolist() == [0, -1, 1, -1]
+        assert found.label_counts() == {"insect": 1, "pet": 1}
+        assert any("names 1 files that are not there" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("x.csv", b"file_name,text\nz.png,zebra\n", "names no picture that is there"),
+        ("x.csv", "file_name,text\na.png,caf\u00e9\n".encode("latin-1"), "x.csv is not UTF-8"),
+        ("x.jsonl", b'{"file_name": "a.png", "text": "ant"}\n{oops\n', "x.jsonl:2: not JSON"),
+        ("x.jsonl", b"[1]\n", "x.jsonl:1: expected an object"),
+        (
+            "x.jsonl",
+            b'{"file_name": "a.png"}\n{"file_name": "b.png"}\n{"text": "ant"}\n',
+            "x.jsonl:3: no file_name",
+        ),
+    ],
+)
+def test_tables_that_can_not_be_read(
+    folder: Path, name: str, content: bytes, expected: str
+) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=expected):
+        load_pictures(str(folder), SETTINGS)
+
+
+def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
+    (folder / "prices.csv").write_text("what,price\ncat,3\n")
+    assert texts(folder) is None
+
+
+def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
+    (folder / "f").mkdir()
+    (folder / "a.png").rename(folder / "f/a.png")
+    (folder / "x.csv").write_text("file_name,label\nf/a.png,c\n")
+    with pytest.raises(UserError, match=r"f/a\.png has two labels: its folder says f, a table c"):
+        load_pictures(str(folder), SETTINGS)
+    (folder / "x.csv").write_text("file_name,label\nf/a.png,f\nb.png,f\n")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.labels is not None
+    assert [found.label_names[one] for one in found.labels] == ["f", "c", "c", "f"]
+
+
+def test_captions_from_names(folder: Path) -> None:
+    assert texts(folder, captions="from-names") == ("a", "b", "c d", "c e")
+    for name, expected in [
+        ("food/red_apple_1f34e_noto.png", "food red apple noto"),
+        ("IMG-0042.JPG", "IMG"),
+        ("a/Big Cat (2).png", "a Big Cat"),
+    ]:
+        assert captions.from_name(name) == expected
