@@ -23,6 +23,7 @@ from torch.utils.flop_counter import flop_registry
 from imagegen.families import FAMILIES
 from imagegen.family import Batch, Condition, Family
 from imagegen.nn.draws import Draws
+from tests.telling import told
 
 ROUNDS = 7
 STEPS = 8
@@ -32,7 +33,8 @@ STEPS = 8
 def batch(family: Family, count: int, number: int) -> Batch:
     images = Draws(0, count).uniform(-1, 1, *family.shape)
     images = images.contiguous(memory_format=torch.channels_last)
-    return Batch(images, torch.arange(count) % 2, number, 0.5, 250, Draws(number, count))
+    known = told((torch.arange(count) % 2).tolist(), 2)
+    return Batch(images, known, number, 0.5, 250, Draws(number, count))
 
 
 def training_step(family: Family, count: int) -> Callable[[int], None]:
