@@ -41,6 +41,9 @@ CELLS = 12
 """Sides of the latent grid, at most: from there on, a picture is halved once more."""
 PATCH = 2
 """Side of the square of pixels that is shuffled into channels before the first convolution."""
+DETAIL = 24
+"""Channels at the full size, where pictures are drawn. Shuffling pixels back out of channels leaves
+a pattern of dots along edges, for longer than a short training lasts."""
 CONTEST = 0.7
 """Share of the training after which the discriminator, if there is one, comes in."""
 GAMMA, PENALTY_EVERY = 1.0, 4
@@ -87,7 +90,9 @@ class Codec(nn.Module):
         self.unlatent = conv3(latents, widths[-1], self.edge)
         self.up = nn.ModuleList(map(stage, widths))
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.last = conv3(widths[0], cell, self.edge)
+        self.finer = nn.Conv2d(widths[0], DETAIL, 1)
+        self.detail = conv3(DETAIL, DETAIL, self.edge)
+        self.last = conv3(DETAIL, channels, self.edge)
 
     def encode(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
@@ -108,7 +113,9 @@ class Codec(nn.Module):
                 height, width = x.shape[2:]
                 x = enlarge(self.widen[level](x), (2 * height, 2 * width), self.edge)
             x = self.up[level](x)
-        pictures: Tensor = F.pixel_shuffle(self.last(leaky(x)), PATCH)
+        height, width = x.shape[2:]
+        x = enlarge(self.finer(leaky(x)), (PATCH * height, PATCH * width), self.edge)
+        pictures: Tensor = self.last(leaky(self.detail(leaky(x))))
         return pictures
 
 
