@@ -52,8 +52,8 @@ def test_a_batch_in_parts_gives_the_same(make, parts: int) -> None:
     ours, theirs = steps(whole), steps(split)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
-    # Adam turns the rounding of a gradient near zero into a step of the rate.
+        # Adam turns the rounding of a gradient near zero into a step of the rate.
+        assert theirs[name].item() == pytest.approx(value.item(), rel=3e-4, abs=1e-5)
     assert (weights(whole) - weights(split)).abs().mean() < 1e-6
 
 
@@ -76,7 +76,7 @@ def test_where_memory_is_short_the_batch_is_split(
     ours, theirs = steps(learner), steps(whole)
     assert learner.parts == 4
     for name, value in ours.items():
-        assert theirs[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
+        assert theirs[name].item() == pytest.approx(value.item(), rel=3e-4, abs=1e-5)
 
 
 def test_without_any_memory_it_says_so(make, monkeypatch: pytest.MonkeyPatch) -> None:
