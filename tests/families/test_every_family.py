@@ -22,7 +22,7 @@ def build(name: str, channels: int = 3, side: int = 28, labels: tuple[str, ...] 
     kind, shape = FAMILIES[name], (channels, side, side)
     family = kind(kind.Model(), shape, Condition(labels), foundation(name, shape))
     for parameter in family.parameters():  # zeros at the start would hide much
-        torch.nn.init.normal_(parameter, std=0.05)
+        torch.nn.init.normal_(parameter, std=0.1)
     return family
 
 
