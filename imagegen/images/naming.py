@@ -57,6 +57,10 @@ def parse_template(output: str) -> Template:
         SettingsError: for an unknown field, a slip in the braces, or a suffix that is not .png.
     """
     known = {"name": "x", "index": 1, "width": 1, "height": 1, "seed": 1, "model": "x"}
+    if odd := re.search(r"\{\w*[.\[!][^}]*\}|\d{4,}[a-z]?\}", output):
+        raise SettingsError(
+            f"-o {output}: not a template: {odd.group()}", "such as -o 'out/{name}-{index:04d}.png'"
+        )
     try:
         output.format(**known)
     except KeyError as error:

@@ -152,6 +152,8 @@ def outline(
 ) -> Floats:
     """Draw the outlines of regions, half on each side of the edge.
 
+    On a grey picture the line has the colour's luma: choose black or white there.
+
     Args:
         color_: Colour of the line, #RRGGBB or #RGB.
         width: Pixels that the line is wide; an odd line is a pixel wider inside of later labels.
@@ -225,13 +227,15 @@ def region_stats(
 def save_mask(inside: Floats, extras: dict[str, Any], *, name: str = "mask") -> dict[str, Any]:
     """Write a region as a grey picture beside the output, and report its share of the picture.
 
+    The report has the end of the file's name; its beginning is that of the output.
+
     Args:
         name: What the file's name ends with, before .png.
     """
     file = _extra(extras, name)
     extras[file] = Image.fromarray(np.rint(inside[..., 0] * 255).astype(np.uint8))
     area = float(inside.sum())
-    return {"mask": file, "pixels": round(area, 1), "share": round(area / inside.size, 6)}
+    return {"mask": f"-{file}", "pixels": round(area), "share": round(area / inside.size, 6)}
 
 
 @operation("report", "save-labels:name=regions")
@@ -246,6 +250,8 @@ def save_labels(
 ) -> dict[str, Any]:
     """Write the label map as a 16-bit grey picture beside the output: 0 is the background.
 
+    The report has the end of the file's name; its beginning is that of the output.
+
     Args:
         of: Name of a segment step; the last one if not given (GrabCut's subject if there is none).
         name: What the file's name ends with, before .png.
@@ -255,7 +261,7 @@ def save_labels(
         raise UserError(f"{labels.max()} regions do not fit a 16-bit label map", "make fewer")
     file = _extra(extras, name)
     extras[file] = Image.fromarray(labels.astype(np.uint16))
-    return {"labels": file, "regions": len(np.unique(labels[labels > 0]))}
+    return {"labels": f"-{file}", "regions": len(np.unique(labels[labels > 0]))}
 
 
 def _extra(extras: dict[str, Any], name: str) -> str:
