@@ -97,7 +97,7 @@ def generate(
     from imagegen.cli.console import emit, emit_json, say
     from imagegen.images import grid as sheets
     from imagegen.images import metadata
-    from imagegen.images.pixels import to_image, to_pixels
+    from imagegen.images.pixels import to_image, to_integers, to_pixels
     from imagegen.post.batch import encode_extras
     from imagegen.post.chain import build_chain
 
@@ -174,21 +174,17 @@ def generate(
             record = metadata.record(
                 found.name, weights, config.family, one, label, sampling, **more
             )
-            name, picture, result = f"{found.name}-{one}", drawn, None
+            name = f"{found.name}-{one}"
             if len(chain):
-                result = chain.run(to_pixels(drawn))
-                picture = to_image(result.pixels)
                 record["postprocess"] = chain.records
-            data = metadata.encode(picture, record)
+            result = chain.run(to_pixels(drawn))
+            data = metadata.encode(to_integers(result.pixels), record)
             path = write(data, name)
-            beside: list[Path] = []
-            reports: list[str] = []
-            if result is not None:
-                extras = encode_extras(result.extras, record)
-                beside = sink.beside(path or Path(config.output.folder) / f"{name}.png", extras)
-                reports = sink.reported(chain, name, result.reports)
-                for note in result.notes:
-                    say(f"{name}: {note}")
+            extras = encode_extras(result.extras, record)
+            beside = sink.beside(path or Path(config.output.folder) / f"{name}.png", extras)
+            reports = sink.reported(chain, name, result.reports)
+            for note in result.notes:
+                say(f"{name}: {note}")
             if as_json:
                 digest = hashlib.sha256(data).hexdigest()
                 emit_json(
@@ -197,7 +193,7 @@ def generate(
                         "seed": one,
                         "model": found.name,
                         "sha256": digest,
-                        "reports": [] if result is None else result.reports,
+                        "reports": result.reports,
                         "extras": [str(extra) for extra in beside],
                     }
                 )
@@ -207,7 +203,7 @@ def generate(
                 for line in [*([] if path is None else [path]), *beside, *reports]:
                     show(str(line))
             if grid is not None:
-                kept.append(picture)
+                kept.append(to_image(result.pixels))
     if grid is not None:
         record = metadata.record(found.name, weights, config.family, None, label, sampling, **more)
         record["seeds"] = [first, upcoming - 1]

@@ -74,8 +74,9 @@ def postprocess(
 ) -> None:
     """Apply a chain of operations to pictures, whether imagegen made them or not.
 
-    The whole chain is checked before any picture is read. What a picture says of itself is kept,
-    and the steps are added to it. A broken picture is reported and passed over (exit code 3).
+    The whole chain is checked, and every input looked for, before any picture is read. What a
+    picture says of itself is kept, and the steps are added to it. A broken picture is reported and
+    passed over (exit code 3).
 
     Examples:
 

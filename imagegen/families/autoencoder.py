@@ -370,9 +370,11 @@ def _factor(shape: Shape, kind: str) -> int:
     Raises:
         SettingsError: if a side is not a multiple of that.
     """
-    factor = 2 if kind == "half" else 4
-    while kind != "half" and max(shape[1:]) / factor > CELLS:
+    factor = PATCH
+    if kind != "half":
         factor *= 2
+        while max(shape[1:]) / factor > CELLS:
+            factor *= 2
     for side in shape[1:]:
         if side % factor:
             near = sorted({max(factor, side // factor * factor), (side // factor + 1) * factor})

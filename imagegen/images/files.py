@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -54,6 +55,16 @@ def read(data: bytes, icc: Profiles = "keep", max_pixels: int = MAX_PIXELS) -> O
     elif png.is_deep_color(data) and image.getexif().get(0x0112, 1) == 1:
         return Opened(_deep_color(data), image, frames)
     return Opened(to_pixels(image), image, frames)
+
+
+def load(path: str) -> Pixels:
+    """Read a picture that is a setting, such as a mask; raises ValueError."""
+    try:
+        return to_pixels(open_picture(Path(path).read_bytes()))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    except BadPictureError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def count_pixels(data: bytes) -> int:

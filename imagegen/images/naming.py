@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from string import Formatter
 
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.images.reading import BadPictureError
 
 FIELDS = ("name", "index", "width", "height", "seed", "model")
 """What a template can hold."""
+TEXTS = ("name", "model")
+"""Those that are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,11 @@ def parse_template(output: str) -> Template:
     Raises:
         SettingsError: for an unknown field, a slip in the braces, or a suffix that is not .png.
     """
-    known = {"name": "x", "index": 1, "width": 1, "height": 1, "seed": 1, "model": "x"}
     try:
-        output.format(**known)
-    except KeyError as error:
-        near = did_you_mean(str(error.args[0]), FIELDS)
-        raise SettingsError(
-            f"-o {output}: unknown field '{error.args[0]}'{near}", f"fields: {', '.join(FIELDS)}"
-        ) from None
-    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        for _, field, width, conversion in Formatter().parse(output):
+            if field is not None:
+                _check_field(output, field, width or "", conversion)
+    except ValueError as error:
         raise SettingsError(
             f"-o {output}: not a template: {error}", "such as -o 'out/{name}-{index:04d}.png'"
         ) from None
@@ -74,3 +73,17 @@ def parse_template(output: str) -> Template:
     folder, slash, _ = fixed.rpartition("/")
     start = len(folder) + len(slash)
     return Template(folder or ("/" if slash else "."), output[start:-4])
+
+
+def _check_field(output: str, field: str, width: str, conversion: str | None) -> None:
+    """Raise SettingsError for a field that there is not, ValueError for what can't be filled in."""
+    if conversion or not field.isidentifier():
+        raise ValueError(f"expected a field's name, got {{{field}{'!' if conversion else ''}...}}")
+    if field not in FIELDS:
+        raise SettingsError(
+            f"-o {output}: unknown field '{field}'{did_you_mean(field, FIELDS)}",
+            f"fields: {', '.join(FIELDS)}",
+        )
+    if re.search("[0-9]{4}", width):
+        raise ValueError(f"{{{field}:{width}}} is too wide for a name")
+    format("x" if field in TEXTS else 1, width)

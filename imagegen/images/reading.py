@@ -69,7 +69,7 @@ class BadPictureError(Exception):
         need = math.ceil(pixels / 1e6)
         return cls(
             f"too large: {pixels / 1e6:,.0f} megapixels, and the limit is {limit / 1e6:,.0f}",
-            f"postprocess takes it with --max-megapixels {need}, at about 40 bytes a pixel",
+            f"postprocess takes it with --max-megapixels {need}, at about 55 bytes a pixel",
         )
 
 
@@ -129,8 +129,10 @@ def open_picture(
         if turn is None:
             return image
         upright = image.transpose(turn)
-        # The EXIF block would have it turned a second time.
-        upright.info = {key: value for key, value in image.info.items() if key != "exif"}
+        # As it was, the EXIF block would have it turned a second time.
+        exif = image.getexif()
+        exif[ExifTags.Base.Orientation] = 1
+        upright.info = {**image.info, "exif": exif.tobytes()}
         return upright
 
 

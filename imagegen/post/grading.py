@@ -11,7 +11,7 @@ from pydantic import Field
 from imagegen.images.pixels import Floats
 from imagegen.post.color import from_linear, rgb, to_linear, transform
 from imagegen.post.oklab import from_oklab, to_oklab
-from imagegen.post.operations import operation
+from imagegen.post.operations import are_colors, operation
 
 # Linear sRGB to CIE XYZ (IEC 61966-2-1), and XYZ to the cone responses of Bradford (Lam 1985).
 _TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -140,15 +140,19 @@ def hue(color: Floats, *, degrees: Annotated[float, Field(ge=-360, le=360)] = 30
     return from_oklab(transform(lab, [[1, 0, 0], [0, c, -s], [0, s, c]]))
 
 
-def _are_colors(settings: dict[str, Any]) -> None:
-    for name in ("shadows", "highlights"):
-        try:
-            hex_color(settings[name])
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+def hex_color(text: str) -> tuple[float, float, float]:
+    """Read #RRGGBB as sRGB in [0, 1]; raises ValueError."""
+    if not re.fullmatch("#?[0-9a-fA-F]{6}", text):
+        raise ValueError(f"expected a colour as #RRGGBB, got {text!r}")
+    red, green, blue = bytes.fromhex(text[-6:])
+    return red / 255, green / 255, blue / 255
 
 
-@operation("color", "split-toning:shadows=#1f4e5f,highlights=#f2b36b", check=_are_colors)
+@operation(
+    "color",
+    "split-toning:shadows=#1f4e5f,highlights=#f2b36b",
+    check=are_colors("shadows", "highlights", read=hex_color),
+)
 def split_toning(
     color: Floats,
     *,
@@ -179,14 +183,6 @@ def split_toning(
     room = np.minimum(1, 4 * np.minimum(light, 1 - light)).clip(0, 1)
     lab[..., 1:] += np.float32(amount) * room * (dark + share * (bright - dark))
     return from_oklab(lab)
-
-
-def hex_color(text: str) -> tuple[float, float, float]:
-    """Read #RRGGBB as sRGB in [0, 1]; raises ValueError."""
-    if not re.fullmatch("#?[0-9a-fA-F]{6}", text):
-        raise ValueError(f"expected a colour as #RRGGBB, got {text!r}")
-    red, green, blue = bytes.fromhex(text[-6:])
-    return red / 255, green / 255, blue / 255
 
 
 @operation("color", "sepia")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from imagegen.images.pixels import Floats, to_pixels
-from imagegen.images.reading import BadPictureError, open_picture
+from imagegen.images import files
+from imagegen.images.pixels import Floats
 from imagegen.post.color import look_up, luminance, rgb
 from imagegen.post.oklab import from_oklab, to_oklab
 from imagegen.post.operations import operation
@@ -18,12 +17,7 @@ from imagegen.post.region import visible
 
 def read_colors(path: str) -> Floats:
     """Return the visible colours of a picture file, (N, 1 or 3); raises ValueError."""
-    try:
-        pixels = to_pixels(open_picture(Path(path).read_bytes()))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from None
-    except BadPictureError as error:
-        raise ValueError(f"{path}: {error}") from None
+    pixels = files.load(path)
     return pixels.color[visible(pixels.alpha, pixels.color.shape[:2])]
 
 

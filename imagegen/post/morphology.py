@@ -10,7 +10,7 @@ from pydantic import Field
 from imagegen.images.pixels import Floats
 from imagegen.post.color import luminance
 from imagegen.post.neighbours import blur, fill_hidden
-from imagegen.post.operations import operation
+from imagegen.post.operations import operation, settle
 
 METHOD_DEFAULTS: dict[str, dict[str, float]] = {
     "amount": {"sobel": 3.0, "laplacian": 6.0},
@@ -20,14 +20,8 @@ METHOD_DEFAULTS: dict[str, dict[str, float]] = {
 
 
 def _settings_of_method(settings: dict[str, Any]) -> None:
-    """Fill in what depends on the method; refuse what it would ignore."""
-    method = settings["method"]
-    for name, defaults in METHOD_DEFAULTS.items():
-        if settings[name] is None:
-            settings[name] = defaults.get(method)
-        elif method not in defaults:
-            raise ValueError(f"{name}: would be ignored by method={method}")
-    if method == "canny" and settings["low"] > settings["high"]:
+    settle(settings, METHOD_DEFAULTS)
+    if settings["method"] == "canny" and settings["low"] > settings["high"]:
         raise ValueError(
             f"low: expected at most high ({settings['high']:g}), got {settings['low']:g}"
         )

@@ -15,7 +15,7 @@ from PIL import Image
 from imagegen.catalog import Catalog
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.images.pixels import Floats, Pixels
-from imagegen.post.region import EVERYWHERE, Labels, mask, remember, share
+from imagegen.post.region import EVERYWHERE, Labels, mask, parse_color, remember, share
 
 Kind = Literal["filter", "color", "alpha", "geometry", "segment", "report"]
 Values = dict[str, Any]
@@ -230,6 +230,34 @@ def _lay_over(picture: Picture, result: Any, kind: Kind, inside: Floats | None) 
         if (pixels.alpha is None or alpha is None) and (new.alpha == 1).all():
             new.alpha = None
     picture.pixels = new
+
+
+def are_colors(*names: str, read: Callable[[str], Any] = parse_color) -> Callable[[Values], None]:
+    """Return a check that settings of these names are colours, as `read` takes them."""
+
+    def check(settings: Values) -> None:
+        for name in names:
+            try:
+                read(settings[name])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    return check
+
+
+def settle(settings: Values, defaults: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fill in what depends on the method; raise ValueError for what it would ignore.
+
+    Args:
+        settings: of an operation with a `method`; what was not given is None.
+        defaults: for each setting that only some methods have, their defaults.
+    """
+    method = settings["method"]
+    for name, by_method in defaults.items():
+        if settings[name] is None:
+            settings[name] = by_method.get(method)
+        elif method not in by_method:
+            raise ValueError(f"{name}: would be ignored by method={method}")
 
 
 OPERATIONS: Catalog[Operation] = Catalog("operation", see="imagegen ops")

@@ -11,6 +11,7 @@ from PIL import Image
 from pydantic import Field
 
 from imagegen.images.pixels import Floats
+from imagegen.post.clusters import centers
 from imagegen.post.color import rgb
 from imagegen.post.grading import hex_color
 from imagegen.post.match import read_colors
@@ -19,8 +20,6 @@ from imagegen.post.operations import operation
 from imagegen.post.region import visible
 
 MOST = 256
-_SAMPLE = 10_000
-"""So many points fix a few centres as well as millions do."""
 
 
 def _has_palette(settings: dict[str, Any]) -> None:
@@ -92,10 +91,11 @@ def dominant_colors(
     seen = rgb(color[shown][None])
     if seen.size == 0:
         return {"colors": []}
-    centers = _kmeans(to_oklab(seen)[0], n)
-    index = _nearest_oklab(to_oklab(seen)[0], centers)
-    shares = np.bincount(index, minlength=len(centers)) / len(index)
-    colors = np.rint(from_oklab(centers[None])[0] * 255).astype(int)
+    points = to_oklab(seen)[0]
+    chief = _kmeans(points, n)
+    index = _nearest_oklab(points, chief)
+    shares = np.bincount(index, minlength=len(chief)) / len(index)
+    colors = np.rint(from_oklab(chief[None])[0] * 255).astype(int)
     return {
         "colors": [
             {"hex": "#{:02x}{:02x}{:02x}".format(*colors[i]), "share": round(float(shares[i]), 4)}
@@ -182,23 +182,13 @@ def _paint_box(colors: Floats, n: int | None) -> Floats:
     _, different = _different(_packed(colors))
     if len(different) <= n:
         return different
-    centers = from_oklab(_kmeans(to_oklab(colors[None])[0], n)[None])[0]
-    return np.asarray(np.rint(centers * 255) / 255, np.float32)
+    chief = from_oklab(_kmeans(to_oklab(colors[None])[0], n)[None])[0]
+    return np.asarray(np.rint(chief * 255) / 255, np.float32)
 
 
 def _kmeans(points: Floats, n: int) -> Floats:
-    """Find `n` centres, or as many as there are different points. The same on every call."""
-    import cv2
-
-    points = np.ascontiguousarray(points[:: max(1, len(points) // _SAMPLE)])
-    different = np.unique(points, axis=0)
-    if len(different) <= n:
-        return different
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 50, 1e-4)
-    start = np.zeros((0, 1), np.int32)
-    _, _, centers = cv2.kmeans(points, n, start, stop, 1, cv2.KMEANS_PP_CENTERS)
-    return np.asarray(centers, np.float32)
+    """Find `n` centres in Oklab."""
+    return centers(points, n, sample=10_000, movement=1e-4, attempts=1)
 
 
 def _nearest(color: Floats, colors: Floats) -> Any:
@@ -213,12 +203,12 @@ def _nearest(color: Floats, colors: Floats) -> Any:
     return answers[packed]
 
 
-def _nearest_oklab(points: Floats, centers: Floats) -> Any:
+def _nearest_oklab(points: Floats, chief: Floats) -> Any:
     """Give each point, (N, 3), the index of its nearest centre."""
     # |p - c|^2 is least where p.c - |c|^2 / 2 is greatest.
-    half = (centers**2).sum(axis=1) / 2
+    half = (chief**2).sum(axis=1) / 2
     strips = np.array_split(points, len(points) // 65536 + 1)
-    return np.concatenate([np.argmax(strip @ centers.T - half, axis=1) for strip in strips])
+    return np.concatenate([np.argmax(strip @ chief.T - half, axis=1) for strip in strips])
 
 
 def _spread(color: Floats, colors: Floats) -> Any:

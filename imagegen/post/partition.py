@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imagegen.images.pixels import Floats
+from imagegen.post import clusters
 from imagegen.post.color import luminance
 from imagegen.post.region import Labels, Mask, lab
 
@@ -201,19 +202,8 @@ def means(values: Floats, regions: Labels) -> Floats:
 
 
 def centers(points: Floats, n: int) -> Floats:
-    """Find `n` centres, or as many as there are different points. The same on every call."""
-    import cv2
-
-    # 20,000 points fix a few centres as well as millions do.
-    points = points[:: max(1, len(points) // 20_000)]
-    different = len(np.unique(points, axis=0))
-    if different == 1:
-        return points[:1]
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 50, 1e-3)
-    points, start = np.ascontiguousarray(points), np.zeros((0, 1), np.int32)
-    _, _, found = cv2.kmeans(points, min(n, different), start, stop, 3, cv2.KMEANS_PP_CENTERS)
-    return np.asarray(found, np.float32)
+    """Find `n` centres in CIE Lab."""
+    return clusters.centers(points, n, sample=20_000, movement=1e-3, attempts=3)
 
 
 def nearest(points: Floats, centers: Floats) -> Labels:

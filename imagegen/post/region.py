@@ -16,8 +16,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from imagegen.errors import did_you_mean
-from imagegen.images.pixels import Floats, Pixels, to_pixels
-from imagegen.images.reading import BadPictureError, open_picture
+from imagegen.images import files
+from imagegen.images.pixels import Floats, Pixels
+from imagegen.images.reading import BadPictureError
 
 Labels = npt.NDArray[np.int32]
 """(H, W): 0 is the background, 1 and up are the regions of the subject, biggest first."""
@@ -364,9 +365,9 @@ def _rectangle(x: int, y: int, width: int, height: int) -> Draw:
 def _file(name: str) -> Draw:
     """Draw a picture's brightness, 0 where it is transparent. It is read here, once."""
     try:
-        pixels = to_pixels(open_picture(Path(name).read_bytes()))
-    except (OSError, BadPictureError) as error:
-        raise ValueError(f"region: mask: {name}: {error}") from None
+        pixels = files.load(name)
+    except ValueError as error:
+        raise ValueError(f"region: mask: {error}") from None
     opacity = 1 if pixels.alpha is None else pixels.alpha[..., 0]
     inside = np.asarray(pixels.color.mean(axis=2) * opacity, np.float32)
 

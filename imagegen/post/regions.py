@@ -11,7 +11,7 @@ from pydantic import Field
 from imagegen.errors import UserError
 from imagegen.images.pixels import Floats, Pixels
 from imagegen.post.color import from_linear, luminance, to_linear
-from imagegen.post.operations import operation
+from imagegen.post.operations import are_colors, operation
 from imagegen.post.partition import centers, nearest
 from imagegen.post.region import Labels, Scene, lab, parse_color, visible
 
@@ -20,20 +20,7 @@ def _labels(pixels: Pixels, maps: dict[str, Labels], of: str | None) -> Labels:
     return Scene(pixels.color, pixels.alpha, maps).last() if of is None else maps[of]
 
 
-def _check_colors(*names: str) -> Any:
-    """Return a check that settings of these names are colours."""
-
-    def check(settings: dict[str, Any]) -> None:
-        for name in names:
-            try:
-                parse_color(settings[name])
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-
-    return check
-
-
-@operation("color", "fill:color=#88aaff,region=background", check=_check_colors("color"))
+@operation("color", "fill:color=#88aaff,region=background", check=are_colors("color"))
 def fill(color: Floats, *, color_: str = "#ffffff") -> Floats:
     """Fill with one colour; of a grey picture with its luma.
 
@@ -43,7 +30,7 @@ def fill(color: Floats, *, color_: str = "#ffffff") -> Floats:
     return np.broadcast_to(_like(parse_color(color_), color), color.shape)
 
 
-@operation("alpha", "cut-out --op flatten:color=#ffffff", check=_check_colors("color"))
+@operation("alpha", "cut-out --op flatten:color=#ffffff", check=are_colors("color"))
 def flatten(
     color: Floats, alpha: Floats | None, *, color_: str = "#ffffff"
 ) -> tuple[Floats, Floats | None]:
@@ -60,7 +47,7 @@ def flatten(
 @operation(
     "color",
     "replace-color:from=#e8c020,to=#2060e0,tolerance=30",
-    check=_check_colors("from", "to"),
+    check=are_colors("from", "to"),
 )
 def replace_color(
     color: Floats,
@@ -139,7 +126,7 @@ def region_palette(
     return result
 
 
-@operation("filter", "outline:color=#ff2060,width=2", check=_check_colors("color"))
+@operation("filter", "outline:color=#ff2060,width=2", check=are_colors("color"))
 def outline(
     color: Floats,
     alpha: Floats | None,
@@ -151,6 +138,8 @@ def outline(
     alone: bool = False,
 ) -> Floats:
     """Draw the outlines of regions, half on each side of the edge.
+
+    On a grey picture the line has the colour's luma: choose black or white there.
 
     Args:
         color_: Colour of the line, #RRGGBB or #RGB.
@@ -225,13 +214,15 @@ def region_stats(
 def save_mask(inside: Floats, extras: dict[str, Any], *, name: str = "mask") -> dict[str, Any]:
     """Write a region as a grey picture beside the output, and report its share of the picture.
 
+    The report has the end of the file's name; its beginning is that of the output.
+
     Args:
         name: What the file's name ends with, before .png.
     """
     file = _extra(extras, name)
     extras[file] = Image.fromarray(np.rint(inside[..., 0] * 255).astype(np.uint8))
     area = float(inside.sum())
-    return {"mask": file, "pixels": round(area, 1), "share": round(area / inside.size, 6)}
+    return {"mask": f"-{file}", "pixels": round(area), "share": round(area / inside.size, 6)}
 
 
 @operation("report", "save-labels:name=regions")
@@ -246,6 +237,8 @@ def save_labels(
 ) -> dict[str, Any]:
     """Write the label map as a 16-bit grey picture beside the output: 0 is the background.
 
+    The report has the end of the file's name; its beginning is that of the output.
+
     Args:
         of: Name of a segment step; the last one if not given (GrabCut's subject if there is none).
         name: What the file's name ends with, before .png.
@@ -255,7 +248,7 @@ def save_labels(
         raise UserError(f"{labels.max()} regions do not fit a 16-bit label map", "make fewer")
     file = _extra(extras, name)
     extras[file] = Image.fromarray(labels.astype(np.uint16))
-    return {"labels": file, "regions": len(np.unique(labels[labels > 0]))}
+    return {"labels": f"-{file}", "regions": len(np.unique(labels[labels > 0]))}
 
 
 def _extra(extras: dict[str, Any], name: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from imagegen.images.pixels import Floats
 from imagegen.post import partition
 from imagegen.post.grabcut import grabcut
-from imagegen.post.operations import operation
+from imagegen.post.operations import operation, settle
 from imagegen.post.refine import enlarge, shrink
 from imagegen.post.region import Labels, Mask, lab, visible
 
@@ -42,17 +42,12 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def _settings_of_method(settings: dict[str, Any]) -> None:
-    """Fill in what depends on the method; refuse what it would ignore."""
     from imagegen.post.learned import check_model
 
     if settings["method"] is None:
         settings["method"] = "features" if settings["features"] else "slic"
+    settle(settings, METHOD_DEFAULTS)
     method = settings["method"]
-    for name, defaults in METHOD_DEFAULTS.items():
-        if settings[name] is None:
-            settings[name] = defaults.get(method)
-        elif method not in defaults:
-            raise ValueError(f"{name}: would be ignored by method={method}")
     if method == "threshold" and settings["n"] > 5:
         raise ValueError(f"n: expected up to 5 for method=threshold, got {settings['n']}")
     if settings["box"] is not None:
@@ -116,9 +111,7 @@ def segment(
         "box": box,
         "features": features,
     }
-    method = method or ("features" if features else "slic")
-    for name, value in settings.items():
-        settings[name] = METHOD_DEFAULTS[name].get(method) if value is None else value
+    assert method is not None  # as the check leaves it
     shown = visible(alpha, color.shape[:2])
     if method == "alpha":
         return shown.astype(np.int32)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from imagegen.images.pixels import Pixels, to_image
 from imagegen.images.reading import BadPictureError
-from imagegen.post.geometry import Margin, Side, check_size, each, pad, resampled
+from imagegen.post.geometry import Margin, Side, check_size, each, pad, resize
 from imagegen.post.operations import Moved, operation
 
 Extras = dict[str, Image.Image | bytes]
@@ -150,11 +150,8 @@ def icons(
     return {"sizes": wanted}
 
 
-def _icon(pixels: Pixels, size: int, method: str) -> Image.Image:
-    if method == "nearest":
-        index = ((np.arange(size) + 0.5) * len(pixels.color) / size).astype(np.intp)
-        icon = each(pixels, lambda plane: plane[index[:, None], index])
-    else:
-        shrinks = size < len(pixels.color)
-        icon = resampled(pixels, (size, size), method if shrinks else "lanczos", linear=shrinks)
+def _icon(pixels: Pixels, size: int, method: Literal["area", "lanczos", "nearest"]) -> Image.Image:
+    grows = size >= len(pixels.color)
+    chosen = "lanczos" if grows and method == "area" else method
+    icon, _ = resize(pixels, width=size, height=size, method=chosen)
     return to_image(Pixels(icon.color, icon.alpha, 255)).convert("RGBA")

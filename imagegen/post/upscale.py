@@ -12,7 +12,7 @@ from imagegen.images.pixels import Floats, Pixels
 from imagegen.post.color import luminance
 from imagegen.post.geometry import check_size, mixed
 from imagegen.post.learned import check_model, double
-from imagegen.post.operations import Moved, operation
+from imagegen.post.operations import Moved, operation, settle
 
 REACH = 8
 """Pixels beyond the picture that a doubling looks at."""
@@ -22,13 +22,11 @@ def _settings_agree(settings: dict[str, Any]) -> None:
     factor, method = settings["factor"], settings["method"]
     if factor & (factor - 1):
         raise ValueError(f"factor: expected 2, 4, 8 or 16, got {factor}")
-    if method != "model":
-        if settings["model"] is not None:
-            raise ValueError(f"model: would be ignored by method={method}")
-        return
-    if settings["model"] is None:
-        raise ValueError("model: missing; name one (imagegen train DATA --preset upscaler)")
-    check_model("model", settings["model"], "autoencoder", "half")
+    settle(settings, {"model": {"model": None}})
+    if method == "model":
+        if settings["model"] is None:
+            raise ValueError("model: missing; name one (imagegen train DATA --preset upscaler)")
+        check_model("model", settings["model"], "autoencoder", "half")
 
 
 @operation("geometry", "upscale:method=epx,factor=4", check=_settings_agree)

@@ -96,7 +96,7 @@ def test_sixteen_bits_alpha_and_orientation_are_kept(call: Call) -> None:
     Image.new("RGBA", (4, 3), (9, 8, 7, 100)).save("alpha.png")
     turned = Image.new("RGB", (4, 3))
     exif = turned.getexif()
-    exif[0x0112] = 6
+    exif[0x0112], exif[0x010F] = 6, "Maker"
     turned.save("turned.jpg", exif=exif)
     call(
         "postprocess",
@@ -112,7 +112,7 @@ def test_sixteen_bits_alpha_and_orientation_are_kept(call: Call) -> None:
     assert Image.open("o/alpha.png").getpixel((0, 0)) == (9, 8, 7, 100)
     out = Image.open("o/turned.png")
     assert out.size == (3, 4)
-    assert out.getexif().get(0x0112, 1) == 1
+    assert dict(out.getexif()) == {0x0112: 1, 0x010F: "Maker"}
 
 
 def test_json(call: Call, photo: Path) -> None:
@@ -303,6 +303,8 @@ def test_names_by_template(call: Call, photo: Path) -> None:
         ("o/{name.png", "not a template"),
         ("o/{name:d}.png", "not a template"),
         ("o/{name.x}.png", "not a template"),
+        ("o/{name.__class__}.png", "not a template"),
+        ("o/{index:99999999d}.png", "not a template"),
         ("o/{}.png", "not a template"),
         ("o/{name}.jpg", "pictures are written as PNG"),
     ],

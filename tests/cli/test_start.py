@@ -74,8 +74,11 @@ def test_examples_of_ops_run(call: Call, pictures: object) -> None:
     shutil.copy(files / "sunset.png", "sunset.png")
     from imagegen.post.operations import OPERATIONS
 
-    small = ["--set", "data.size=16", "--set", "model.width=8", "--set", "model.prior_width=8"]
-    call("train", pictures, "--preset", "autoencoder", "--steps", 1, "--name", "sprites", *small)
+    shutil.copy(files / "bright.onnx", "matting.onnx")
+    small = ["--steps", 1, "--set", "data.size=16", "--set", "model.width=8"]
+    coder = ["--name", "sprites", *small, "--set", "model.prior_width=8"]
+    call("train", pictures, "--preset", "autoencoder", *coder)
+    call("train", pictures, "--preset", "flow", "--name", "sprites-flow", *small)
     for operation in OPERATIONS.values():
         words = shlex.split(operation.example)
         assert words[0] == "imagegen"

@@ -368,7 +368,8 @@ def test_a_plateau_ends_early_and_annealed(
     monkeypatch.setattr(
         watch.Watcher, "look", lambda self, *words: replace(real(self, *words), kid=0.5)
     )
-    monkeypatch.setattr(watch, "PATIENCE", 3)
+    for module in ("judge", "loop"):
+        monkeypatch.setattr(f"imagegen.train.{module}.PATIENCE", 3)
     words = ["sample:smileys", *SMALL, "--steps", 400, "--set", "train.watch_every=10"]
     answer = call("train", *words)
     assert "plan: 44 steps (plateau: no better for 3 looks" in answer.err

@@ -31,7 +31,7 @@ def build(
     kind, shape = FAMILIES[name], (channels, side, side)
     family = kind(kind.Model(), shape, Condition(labels, words), foundation(name, shape))
     for parameter in family.parameters():  # zeros at the start would hide much
-        torch.nn.init.normal_(parameter, std=0.05)
+        torch.nn.init.normal_(parameter, std=0.1)
     return family
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +32,28 @@ def stripes(count: int, seed: int, side: int = SIDE) -> np.ndarray:
     return np.stack([0.6 * wave, 0.6 * wave, -0.5 * wave], axis=1).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a flow that was trained on stripes for some seconds."""
-    torch.manual_seed(0)
-    family = Flow(Flow.Model(width=24), (3, SIDE, SIDE), Condition())
-    optimiser = torch.optim.Adam(family.parameters(), 3e-3)
+def train(network: torch.nn.Module, loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Train on stripes for some seconds."""
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     known = torch.from_numpy(stripes(512, 1))
     for step in range(300):
-        x = known[torch.randint(0, len(known), (16,))]
-        t = torch.rand(16)
-        loss = flow.matching_loss(
-            lambda z, t, s: family.network(z, t, s, None), x, torch.randn_like(x), t
-        ).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss(known[torch.randint(0, len(known), (16,))]).backward()
         optimiser.param_groups[0]["lr"] = 3e-3 * (1 - step / 300)
         optimiser.step()
+
+
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a flow that knows stripes."""
+    torch.manual_seed(0)
+    family = Flow(Flow.Model(width=24), (3, SIDE, SIDE), Condition())
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        noise, t = torch.randn_like(x), torch.rand(len(x))
+        return flow.matching_loss(lambda z, t, s: family.network(z, t, s, None), x, noise, t).mean()
+
+    train(family.network, loss)
     folder = tmp_path_factory.mktemp("stripes")
     save(folder, "flow", family)
     return folder
@@ -86,19 +92,11 @@ def test_denoise_knows_its_pictures(side: int) -> None:
 
 @pytest.fixture(scope="module")
 def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of an upscaler that was trained on stripes for some seconds."""
+    """Return the folder of an upscaler that knows stripes."""
     torch.manual_seed(0)
     model = Autoencoder.Model(kind="half", width=16, blocks=1, prior_width=8)
     family = Autoencoder(model, (3, SIDE, SIDE), Condition())
-    optimiser = torch.optim.Adam(family.codec.parameters(), 3e-3)
-    known = torch.from_numpy(stripes(512, 1))
-    for step in range(300):
-        x = known[torch.randint(0, len(known), (16,))]
-        loss = (family.decode(family.encode(x)) - x).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.param_groups[0]["lr"] = 3e-3 * (1 - step / 300)
-        optimiser.step()
+    train(family.codec, lambda x: (family.decode(family.encode(x)) - x).abs().mean())
     folder = tmp_path_factory.mktemp("doubles")
     save(folder, "autoencoder", family)
     return folder

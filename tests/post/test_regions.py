@@ -109,7 +109,7 @@ def test_masks_and_label_maps_come_out() -> None:
     assert (first.astype(int) + second == 255).all()
     assert labels.dtype == np.uint16
     assert (labels == (first > 0)).all()
-    assert result.reports[0] == {"op": "save-mask", "mask": "mask.png", "pixels": 24, "share": 0.4}
+    assert result.reports[0] == {"op": "save-mask", "mask": "-mask.png", "pixels": 24, "share": 0.4}
     assert result.reports[2]["regions"] == 1
 
 

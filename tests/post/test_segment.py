@@ -11,6 +11,7 @@ from PIL import Image
 from imagegen.errors import SettingsError
 from imagegen.images.pixels import Pixels, to_pixels
 from imagegen.post.chain import build_chain
+from imagegen.post.operations import OPERATIONS
 from imagegen.post.region import mask
 from imagegen.post.segment import Method, segment
 from tests.bench.segmentation import box_of, iou, overlap, scene
@@ -31,7 +32,13 @@ SUBJECT = [
 def labels(image: Image.Image, method: str, **settings: int) -> np.ndarray:
     pixels = to_pixels(image)
     fill = {"slic": {"n": 60}, "kmeans": {"n": 2}}.get(method, {})
-    return segment(pixels.color, pixels.alpha, method=method, **{**fill, **settings})  # type: ignore[arg-type]
+    return found(pixels.color, pixels.alpha, method, **{**fill, **settings})  # type: ignore[arg-type]
+
+
+def found(color: np.ndarray, alpha: np.ndarray | None, method: str, **settings: int) -> np.ndarray:
+    values = OPERATIONS["segment"].check({"as": "it", "method": method, **settings})
+    del values["as"]
+    return segment(color, alpha, **values)
 
 
 def two_colors() -> tuple[Image.Image, np.ndarray]:
@@ -117,7 +124,7 @@ def test_threshold_parts_at_the_gap_and_not_within_a_histogram_bin() -> None:
     for seed in range(50):
         tones = np.random.default_rng(seed).uniform(0.1, 0.35, (48, 64, 1)).astype(np.float32)
         tones[inside] += 0.5
-        assert ((segment(tones, None, method="threshold") >= 1) == inside).all()
+        assert ((found(tones, None, "threshold") >= 1) == inside).all()
 
 
 def test_multi_otsu_parts_three_tones() -> None:
