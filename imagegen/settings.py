@@ -61,6 +61,8 @@ class DataSettings(Settings):
     `from-names` the words of folders and file names, `none` trains without."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the pictures kept out of training, so that there is something to measure it with."""
+    balance: Annotated[float, Field(ge=0, le=1)] = 0
+    """How much rare labels are seen more often: 0 sees each picture as often, 1 each label."""
     mirror: bool = False
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
 

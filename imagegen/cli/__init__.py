@@ -18,6 +18,7 @@ import typer
 
 from imagegen import __version__
 from imagegen.cli import (
+    compare,
     evaluate,
     features,
     generate,
@@ -78,6 +79,7 @@ app.command(rich_help_panel="Make pictures")(train.train)
 app.command(rich_help_panel="Make pictures")(generate.generate)
 app.command(rich_help_panel="Make pictures")(postprocess.postprocess)
 app.command(rich_help_panel="Evidence")(evaluate.evaluate)
+app.command(rich_help_panel="Evidence")(compare.compare)
 app.command(rich_help_panel="Evidence")(report.report)
 app.command(rich_help_panel="Evidence")(features.features)
 app.add_typer(models.app, name="models", rich_help_panel="Look around")

@@ -48,7 +48,7 @@ def report(
         raise SettingsError("--json and -o - both want stdout", "use -o FILE.html with --json")
     target = Path(output or f"{found.name}-report.html")
     if output != "-":
-        _check(target)
+        check_page(target)
 
     from imagegen.evaluate import report as reports
 
@@ -76,7 +76,7 @@ def report(
         console.emit(str(target))
 
 
-def _check(target: Path) -> None:
+def check_page(target: Path) -> None:
     """Make sure that the page can be written, and that nothing is lost by it.
 
     Raises:

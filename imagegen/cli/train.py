@@ -151,7 +151,7 @@ def train(
         return
     if not data:
         raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")
-    name = registry.check_name(name or _name_of(data))
+    name = registry.check_name(name or name_of(data))
     if parent is not None and parent.name == name:
         raise SettingsError(
             f"model '{name}' can't be its own beginning", "give the new one a name: --name NAME"
@@ -372,7 +372,8 @@ def _choose(data: str, layer: Layer, talk: Narrator) -> Estimate | None:
     return promise
 
 
-def _name_of(data: str) -> str:
+def name_of(data: str) -> str:
+    """Return what a model of these pictures is called, if nobody says."""
     from pathlib import Path
 
     from imagegen.registry import name_from

@@ -103,18 +103,30 @@ class Pictures:
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def batch(
-        self, seed: int, step: int, batch_size: int, mirror: bool = False
+        self, seed: int, step: int, batch_size: int, mirror: bool = False, balance: float = 0
     ) -> tuple[Images | DeepImages, Indices]:
         """Return the pictures of one training step, (B, C, H, W), and which they are, (B,).
 
-        With `mirror` the set is twice as large: each picture has a left-right mirrored twin.
+        With `mirror` the set is twice as large: each picture has a left-right mirrored twin. For
+        `balance`, see `DataSettings`.
         """
         count = len(self)
-        indices = batch_indices(2 * count if mirror else count, seed, step, batch_size)
+        often = self._often(balance) if balance and self.labels is not None else None
+        if often is not None and mirror:
+            often = np.tile(often, 2)
+        indices = batch_indices(2 * count if mirror else count, seed, step, batch_size, often)
         images = self.trained_on[indices % count]
         twins = indices >= count
         images[twins] = images[twins][..., ::-1]
         return images, indices % count
+
+    def _often(self, balance: float) -> npt.NDArray[np.float64]:
+        """Return how often each picture is to be seen, (N,), in proportion."""
+        assert self.labels is not None
+        # Pictures without a label are one more group.
+        _, group, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
+        often: npt.NDArray[np.float64] = (1.0 / counts[group]) ** balance
+        return often
 
 
 def load_pictures(
@@ -384,24 +396,52 @@ def _fingerprint(
     return hashlib.sha256(repr(shape).encode() + b"".join(each)).hexdigest()
 
 
-def batch_indices(n: int, seed: int, step: int, batch_size: int) -> Indices:
+def batch_indices(
+    n: int,
+    seed: int,
+    step: int,
+    batch_size: int,
+    often: npt.NDArray[np.float64] | None = None,
+) -> Indices:
     """Return which of `n` pictures make up the batch of a step: int64, (batch_size,).
 
     A pure function. Each epoch goes through all pictures in an order of its own, and batches run on
     from one epoch into the next, so `n` may be smaller than a batch and no picture is left out.
+
+    Args:
+        n: how many pictures there are.
+        seed: of the training.
+        step: counted from 0.
+        batch_size: pictures a step.
+        often: (n,), in proportion to which pictures are seen; None for all alike. An epoch has as
+            many places as there are pictures, and a picture has its share of them, rounded up in
+            some epochs and down in others.
     """
     places = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = range(places[0] // n, places[-1] // n + 1)
-    orders = np.stack([_order(n, seed, int(epoch)) for epoch in epochs])
+    orders = np.stack([_epoch(n, seed, int(epoch), often) for epoch in epochs])
     chosen: Indices = orders[places // n - epochs[0], places % n]
     return chosen
 
 
+def _epoch(n: int, seed: int, epoch: int, often: npt.NDArray[np.float64] | None) -> Indices:
+    order, offset = _order(n, seed, epoch)
+    if often is None:
+        return order
+    # Systematic resampling: one offset for all places, so that shares are kept within one.
+    ends = np.cumsum(often / often.sum())
+    seen: Indices = np.searchsorted(ends[:-1], (order + offset) / n, side="right")
+    return seen
+
+
 @lru_cache(maxsize=4)
-def _order(n: int, seed: int, epoch: int) -> Indices:
-    """Return a permutation of n, by sorting raw words: those NumPy will never change."""
-    words = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(n)
-    return np.argsort(words, kind="stable")
+def _order(n: int, seed: int, epoch: int) -> tuple[Indices, float]:
+    """Return a permutation of n, by sorting raw words: those NumPy will never change.
+
+    With it comes a number in [0, 1).
+    """
+    words = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(n + 1)
+    return np.argsort(words[:n], kind="stable"), float(words[n] >> np.uint64(11)) / 2**53
 
 
 def to_tensor(images: Images | DeepImages) -> torch.Tensor:

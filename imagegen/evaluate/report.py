@@ -6,19 +6,15 @@ network, kept for years and passed on.
 
 from __future__ import annotations
 
-import base64
 import io
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
-
-from imagegen import __version__, presets, registry
+from imagegen import presets, registry
 from imagegen.errors import UserError
-from imagegen.evaluate import charts, facts
+from imagegen.evaluate import charts, facts, page
 from imagegen.evaluate.facts import Facts
 from imagegen.images import metadata
 
@@ -226,15 +222,8 @@ def render(
         warnings: shown before anything else.
         torch_version: what the pictures were drawn with.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        num=facts.number, percent=facts.percent, png=_data_uri, duration=facts.duration
-    )
-    template = resources.files("imagegen.evaluate").joinpath("report.html").read_text("utf-8")
-    return environment.from_string(template).render(
-        version=__version__,
+    return page.render(
+        "report.html",
         torch_version=torch_version,
         known=known,
         data=known.data,
@@ -257,10 +246,6 @@ def render(
         commands=_commands(known, sheet, contacts is not None),
         enlarged=max(known.shape[1:]) < charts.FINE,
     )
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _kid_chart(known: Facts) -> charts.Intervals | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,7 +52,17 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Pictures that were evaluated, and all that was used for it."""
+    """Pictures that were evaluated, and all that was used for it.
+
+    Attributes:
+        name: of the model, or the folder.
+        generated: the pictures.
+        reference: the real ones.
+        extractor: whose features were compared.
+        evaluation: what was found.
+        model: the model, if these real pictures are those it was trained on.
+        seconds: that drawing a picture took here, on average; 0 if none was drawn.
+    """
 
     name: str
     generated: Generated
@@ -59,7 +70,7 @@ class Subject:
     extractor: Extractor
     evaluation: Evaluation
     model: registry.Model | None = None
-    """The model, if these real pictures are those it was trained on."""
+    seconds: float = 0
 
     def keep(self) -> None:
         """Write what was found into the model's folder, if it is evidence of the model's own."""
@@ -153,7 +164,9 @@ def model(
         )
     real = reference.pictures
     counts = known.get("labels", {})
+    start = time.perf_counter()
     generated = sample(family.to(device), sampling, seeds, counts, report, real)
+    taken = (time.perf_counter() - start) / len(seeds)
     labels = _labels(generated.labels, family.condition.labels, real)
     generated = replace(generated, labels=labels)
     own = real.fingerprint == known.get("fingerprint")
@@ -174,7 +187,9 @@ def model(
         "likelihood": _likelihood(family, reference) if family.has_likelihood else None,
     }
     evaluation = Evaluation(record, found_out.draws)
-    return Subject(found.name, generated, reference, extractor, evaluation, found if own else None)
+    return Subject(
+        found.name, generated, reference, extractor, evaluation, found if own else None, taken
+    )
 
 
 def _likelihood(family: Family, reference: Reference) -> Record | None:

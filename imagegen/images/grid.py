@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 TILE = 96
 """Small pictures are enlarged, by whole pixels, to about this many pixels a side."""
+LETTERS = 14
+"""Height of a name's letters, in pixels."""
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -33,6 +35,37 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
         top = gap + row * height + (height - gap - tile.height) // 2
         page.paste(tile, (left, top), tile.getchannel("A") if tile.mode == "RGBA" else None)
     return page
+
+
+def lines(named: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
+    """Lay pictures out in lines, each with its name above, on white.
+
+    Args:
+        named: the name and the pictures, one or more, of each line.
+    """
+    tiles = [(name, [_tile(picture) for picture in pictures]) for name, pictures in named]
+    height = max(tile.height for _, row in tiles for tile in row)
+    gap = _gap(height)
+    font = ImageFont.load_default(LETTERS)
+    step = height + gap + 2 * LETTERS
+    width = max(gap + sum(tile.width + gap for tile in row) for _, row in tiles)
+    page = Image.new("RGB", (width, step * len(tiles) + gap), "white")
+    write = ImageDraw.Draw(page)
+    for index, (name, row) in enumerate(tiles):
+        left, top = gap, index * step
+        write.text((left, top + LETTERS // 3), name, "black", font)
+        for tile in row:
+            alpha = tile.getchannel("A") if tile.mode == "RGBA" else None
+            page.paste(tile, (left, top + 2 * LETTERS), alpha)
+            left += tile.width + gap
+    return page
+
+
+def _tile(picture: Image.Image) -> Image.Image:
+    """Return a picture as large as it is shown."""
+    scale = max(1, round(TILE / max(picture.size)))
+    size = (picture.width * scale, picture.height * scale)
+    return _visible(picture).resize(size, Image.Resampling.NEAREST)
 
 
 def cut(page: Image.Image, count: int) -> list[Image.Image]:

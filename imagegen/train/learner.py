@@ -112,11 +112,11 @@ class Learner:
         Raises:
             UserError: if there is not enough memory even for the smallest parts.
         """
-        settings, step = self._config.train, order.step
+        settings, data, step = self._config.train, self._config.data, order.step
         rate = half_cosine(order.progress, settings.lr, settings.lr_end) * order.rate
         rate *= min(1.0, (step + 1) / (settings.warmup + 1))
         arrays, chosen = self._pictures.batch(
-            settings.seed, step, settings.batch_size, self._config.data.mirror
+            settings.seed, step, settings.batch_size, data.mirror, data.balance
         )
         told = None if self._told is None else self._told[torch.from_numpy(chosen)]
         logs: dict[str, Tensor] = {}

@@ -3,6 +3,7 @@ import hashlib
 import io
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,23 @@ def test_batches_are_a_function_of_seed_and_step():
     assert (batch_indices(50, 1, 1000, 8) == late).all()
     assert (batch_indices(50, 2, 1000, 8) != late).any()
     assert batch_indices(6, 42, 0, 6).tolist() == batch_indices(6, 42, 0, 12).tolist()[:6]
+
+
+@pytest.mark.parametrize("balance", [0, 0.5, 1])
+def test_rare_labels_are_seen_as_often_as_it_is_set(folder, balance):
+    pictures = load_pictures(str(folder), SETTINGS)
+    counts = np.array([9, 1, 3, 87])
+    labels = np.repeat(np.arange(-1, 3), counts)  # the first nine have none
+    pictures = replace(
+        pictures, images=np.zeros((100, 3, 4, 4), np.uint8), labels=labels, deep=None
+    )
+    seen = np.concatenate(
+        [pictures.batch(0, step, 50, mirror=True, balance=balance)[1] for step in range(400)]
+    )
+    shares = np.bincount(labels[seen] + 1) / len(seen)
+    expected = counts ** (1.0 - balance) / (counts ** (1.0 - balance)).sum()
+    assert shares == pytest.approx(expected, abs=0.002)
+    assert (np.bincount(seen, minlength=100) > 0).all()
 
 
 def test_mirrored_twins(folder):

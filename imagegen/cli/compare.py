@@ -1,0 +1,135 @@
+"""`imagegen compare`: which family is best for these pictures?"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagegen.cli import options, train
+from imagegen.errors import SettingsError
+
+DEFAULT = "latent-flow,gan,flow,rnn,autoencoder"
+
+
+def compare(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A folder of pictures, a .zip or .tar of them, or sample:NAME."
+        ),
+    ],
+    budget: Annotated[
+        str, typer.Option("--budget", "-b", metavar="TIME", help="For each, such as 90s or 10m.")
+    ] = "10m",
+    families: Annotated[
+        str, typer.Option(metavar="PRESET,...", help="Presets that are compared.")
+    ] = DEFAULT,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Models are NAME-PRESET; default: that of DATA.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=50, max=4000, help="Pictures to draw of each.")
+    ] = 1000,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.html", help="Default: NAME-compare.html"),
+    ] = None,
+    sets: options.Sets = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train several families for the same time on the same pictures, and say which to use.
+
+    All have the same size of pictures and the same held-out share. A table says how good, varied
+    and original each is, how fast it draws and how large it is; a page shows their pictures side
+    by side, and a PNG beside it the same. The models stay. Broken off, the same command goes on.
+
+    Examples:
+
+        imagegen compare sprites/ --budget 10m
+        imagegen compare sprites/ --families gan,latent-flow --budget 1h --set data.size=64
+    """
+    from imagegen import durable, registry
+    from imagegen import presets as preset_files
+    from imagegen.cli import console, report, sink
+    from imagegen.evaluate import comparison
+    from imagegen.images import metadata
+    from imagegen.settings import seconds
+
+    presets = list(dict.fromkeys(one.strip() for one in families.split(",") if one.strip()))
+    if not presets:
+        raise SettingsError(f"--families {families}: none is named", f"such as {DEFAULT}")
+    for preset in presets:
+        preset_files.load_with_parents(preset)  # a name mistyped is no family that can't do it
+    name = registry.check_name(name or train.name_of(data))
+    names = {preset: registry.check_name(f"{name}-{Path(preset).stem}") for preset in presets}
+    page = output or Path(f"{name}-compare.html")
+    report.check_page(page)
+    sheet = page.with_suffix(".png")
+    sink.check_file(sheet, "the sheet beside -o")
+    minutes = 1.1 * len(presets) * seconds(budget) / 60
+    console.say(f"{len(presets)} families, {budget} each: ready in about {minutes:.0f} minutes")
+    shared = [*(sets or []), *_size(data, names, budget, sets or [])]
+    models, left_out = [], {}
+    for preset, called in names.items():
+        try:
+            train.train(data, name=called, budget=budget, presets=[preset], sets=shared)
+        except SettingsError as error:
+            left_out[preset] = error.message
+            console.say(f"{preset} is left out: {error.message}")
+            continue
+        except typer.Exit:
+            console.say("or with the others: the same `imagegen compare` again")
+            raise
+        models.append((preset, registry.find(called)))
+    if not models:
+        raise SettingsError(f"none of these can be trained on {data}", "see the reasons above")
+    with console.progress(as_json) as progress:
+        rows = comparison.measure(models, count, "auto", progress)
+    record = {"version": 1, "models": [row.record["model"] for row in rows]}
+    durable.write(sheet, metadata.encode(comparison.sheet(rows), record))
+    durable.write(page, comparison.html(data, budget, rows, left_out).encode())
+    if as_json:
+        told = {"left_out": left_out, "why": comparison.why(rows)}
+        files = {"page": str(page), "sheet": str(sheet)}
+        choice = {"choice": rows[0].record["model"]}
+        console.emit_json({"rows": [row.as_json() for row in rows], **choice, **told, **files})
+        return
+    table = [comparison.HEADS, *map(comparison.cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        console.emit(
+            "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+        )
+    console.emit(comparison.why(rows))
+    console.say(f"side by side: {page}, {sheet}")
+
+
+def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> list[str]:
+    """Return the setting of the size that all share, unless it is set.
+
+    It is the largest that is not too large for any of them in the time.
+    """
+    from imagegen import presets, registry
+    from imagegen.cli import console
+    from imagegen.data.store import typical_side
+    from imagegen.train import choose
+
+    size = ("data", "size")
+    found = []
+    for preset, name in names.items():
+        known = registry.Model(registry.models_folder() / name)
+        if (known.path / "config.yaml").exists():
+            return [f"data.size={known.settings().get(size)}"]
+        layer = presets.resolve([preset], sets, {"--budget": ("train.budget", budget)})
+        if layer.get(size) is not None:
+            return []
+        with suppress(SettingsError):  # training will say what this one can't do
+            choose.choose(layer, typical_side(data))
+            found.append(layer.get(size))
+    if not found:
+        return []
+    console.say(f"at {min(found)} px, for which each has the time; --set data.size=N for others")
+    return [f"data.size={min(found)}"]

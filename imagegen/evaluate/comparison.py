@@ -1,0 +1,195 @@
+"""Several models of the same pictures side by side: which one to use, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from imagegen import registry
+from imagegen.data.store import to_tensor
+from imagegen.evaluate import charts, page, subject
+from imagegen.evaluate.facts import number, percent
+from imagegen.evaluate.features import Kind, Report
+from imagegen.evaluate.measure import Record
+from imagegen.evaluate.metrics import interval
+from imagegen.evaluate.subject import Subject
+from imagegen.images import grid, metadata
+from imagegen.sample.draw import to_pictures
+
+SHOWN = 16
+"""Pictures of each model on the sheet."""
+FASTER = 2
+"""How many times as fast another model must draw to be worth a word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One model of a comparison.
+
+    Attributes:
+        preset: what it was trained by.
+        subject: what was measured, and drawn for it.
+        bytes: of its weights, and of those of a model that it stands on.
+        behind: the interval of its KID less that of the best, in the same real pictures.
+    """
+
+    preset: str
+    subject: Subject
+    bytes: int
+    behind: tuple[float, float]
+
+    @property
+    def record(self) -> Record:
+        """What was measured."""
+        return self.subject.evaluation.record
+
+    @property
+    def fidelity(self) -> float | None:
+        """Share of the pictures whose label a judge recognises, in [0, 1]."""
+        found = self.record["fidelity"]
+        return None if found is None else found["generated"]
+
+    def as_json(self) -> Record:
+        """Return its line of the table."""
+        keys = ("model", "step", "kid", "kid_interval", "coverage", "copies", "copies_interval")
+        return {
+            "preset": self.preset,
+            **{key: self.record[key] for key in keys},
+            "fidelity": self.fidelity,
+            "seconds_a_picture": self.subject.seconds,
+            "bytes": self.bytes,
+            "kid_behind_interval": list(self.behind),
+        }
+
+
+def measure(
+    models: Sequence[tuple[str, registry.Model]], count: int, kind: Kind, report: Report
+) -> list[Row]:
+    """Measure models of the same pictures with the same seeds, and keep what is found with each.
+
+    Args:
+        models: the name of the preset and the model, one or more.
+        count: pictures to draw of each.
+        kind: whose features are compared.
+        report: told how far it is.
+
+    Returns:
+        The models, the lowest KID first.
+
+    Raises:
+        UserError: if the real pictures are not there, or too few.
+    """
+    subjects: list[Subject] = []
+    for _, model in models:
+        like = subjects[0] if subjects else None
+        subjects.append(subject.model(model, None, range(count), kind, [], report, like))
+        subjects[-1].keep()
+    pairs = zip(models, subjects, strict=True)
+    ordered = sorted(pairs, key=lambda pair: pair[1].evaluation.record["kid"])
+    best = ordered[0][1].evaluation.draws
+    return [
+        Row(preset, one, _bytes(model), interval(one.evaluation.draws - best))
+        for (preset, model), one in ordered
+    ]
+
+
+def _bytes(model: registry.Model) -> int:
+    below = model.settings().get(("autoencoder", "name"))
+    files = [model.weights] + ([registry.find(below).weights] if below else [])
+    return sum(file.stat().st_size for file in files)
+
+
+def why(rows: Sequence[Row]) -> str:
+    """Return which model to use, the first of the rows, and the reasons, in plain words."""
+    best, others = rows[0], rows[1:]
+    told = f"use {best.record['model']}: its KID of {number(best.record['kid'])} is the lowest"
+    near = [row for row in others if row.behind[0] <= 0]
+    if others and not near:
+        low, high = others[0].behind
+        told += f", and that of the next, {others[0].record['model']}, "
+        told += f"is {number(low)} to {number(high)} higher"
+    elif near:
+        names = " and ".join(row.record["model"] for row in near)
+        told += f", though too near to that of {names} to tell them apart"
+    if best.record["copies_interval"][0] > (best.record["copies_among_real"] or 0):
+        copies = percent(best.record["copies"])
+        told += f"; {copies} of its pictures are copies of training pictures: look at them"
+    quick = min(near, key=lambda row: row.subject.seconds, default=None)
+    if quick and (ratio := best.subject.seconds / quick.subject.seconds) >= FASTER:
+        told += f"; {quick.record['model']} draws {ratio:.0f} times as fast"
+    return told
+
+
+HEADS = ("preset", "KID", "coverage", "copies", "label", "s/picture", "MB", "steps")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row of the table, one text for each of HEADS."""
+    record = row.record
+    low, high = record["kid_interval"]
+    return (
+        row.preset,
+        f"{number(record['kid'])} [{number(low)}, {number(high)}]",
+        percent(record["coverage"]),
+        percent(record["copies"]),
+        "-" if row.fidelity is None else percent(row.fidelity),
+        f"{row.subject.seconds:.2g}",
+        f"{row.bytes / 1e6:.1f}",
+        f"{record['step']:,}",
+    )
+
+
+def pictures(row: Row) -> list[Image.Image]:
+    """Return some of what a model drew, evenly spread: of the same seeds for each model."""
+    images = row.subject.generated.images
+    count = min(SHOWN, len(images))
+    chosen = [index * len(images) // count for index in range(count)]
+    return to_pictures(to_tensor(images[chosen]))
+
+
+def sheet(rows: Sequence[Row]) -> Image.Image:
+    """Return one line of pictures for each model, with its name; columns have the same seeds."""
+    return grid.lines([(row.preset, pictures(row)) for row in rows])
+
+
+def html(source: str, budget: str, rows: Sequence[Row], left_out: dict[str, str]) -> str:
+    """Return the comparison as a page.
+
+    Args:
+        source: the pictures.
+        budget: how long each was trained, as `--budget` takes it.
+        rows: the models, the best first.
+        left_out: presets that could not be trained on these pictures, and why.
+    """
+    chart = [
+        charts.Row(row.preset, row.record["kid"], row.record["kid_interval"], "ours")
+        for row in rows
+    ]
+    first = rows[0].record
+    if first["floor"] is not None:
+        chart.append(
+            charts.Row("Real pictures, held out", first["floor"], first["floor_interval"], "real")
+        )
+    shape = rows[0].subject.generated.images.shape[1:]
+    return page.render(
+        "compare.html",
+        source=source,
+        budget=budget,
+        why=why(rows),
+        rows=rows,
+        heads=HEADS,
+        cells=[cells(row) for row in rows],
+        chart=charts.intervals(chart, [0.0]),
+        lines=[(row, [_png(one) for one in pictures(row)]) for row in rows],
+        first=first,
+        warnings=list(dict.fromkeys(w for row in rows for w in row.record["warnings"])),
+        left_out=left_out,
+        shape=shape,
+        enlarged=max(shape[1:]) < charts.FINE,
+    )
+
+
+def _png(picture: Image.Image) -> bytes:
+    return metadata.encode(picture, {"version": 1})

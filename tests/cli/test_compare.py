@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from PIL import Image
+
+from imagegen import registry
+from imagegen.evaluate import own
+
+SMALL = ("--set", "data.size=16", "--set", "model.width=16", "-n", 50)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, home, tmp_path) -> None:
+    """Train networks of own features for a moment only; pages go where they are looked for."""
+    monkeypatch.setattr(own, "STEPS", 4)
+    monkeypatch.chdir(tmp_path)
+
+
+def compared(call, *words):
+    answer = call("compare", "sample:smileys", "--budget", "4s", *SMALL, *words, "--json")
+    return json.loads(answer.out)
+
+
+def test_families_are_trained_measured_and_shown(call, tmp_path):
+    found = compared(call, "--families", "flow,gan", "--name", "s")
+    rows = {row["preset"]: row for row in found["rows"]}
+    assert rows.keys() == {"flow", "gan"}
+    assert [row["kid"] for row in found["rows"]] == sorted(row["kid"] for row in rows.values())
+    assert found["choice"] == found["rows"][0]["model"]
+    assert found["choice"] in found["why"]
+    assert found["rows"][0]["kid_behind_interval"] == [0, 0]
+    assert {model.name for model in registry.models()} == {"s-flow", "s-gan"}
+    for row in rows.values():
+        assert row["seconds_a_picture"] > 0
+        assert row["bytes"] == registry.find(row["model"]).weights.stat().st_size
+        assert registry.evaluation(registry.find(row["model"]))["kid"] == row["kid"]
+    page = (tmp_path / "s-compare.html").read_text()
+    assert page.count("data:image/png") == 32
+    assert "http" not in page.replace("http-equiv", "")
+    with Image.open(tmp_path / "s-compare.png") as sheet:
+        assert sheet.width > 16 * 96
+        assert sheet.height > 2 * 96
+
+    again = compared(call, "--families", "flow,gan", "--name", "s")  # nothing is trained anew
+    steps = {row["preset"]: row["step"] for row in again["rows"]}
+    assert steps == {name: row["step"] for name, row in rows.items()}
+    assert [row["kid"] for row in again["rows"]] == [row["kid"] for row in found["rows"]]
+
+
+def test_what_a_family_can_not_do_is_said_and_the_others_compared(call):
+    found = compared(call, "--families", "gan,rnn", "--set", "model.tile=true")
+    assert [row["preset"] for row in found["rows"]] == ["gan"]
+    assert "tile" in found["left_out"]["rnn"]
+
+
+def test_a_mistyped_family_ends_it_before_anything_is_trained(call):
+    answer = call("compare", "sample:smileys", "--families", "gan,flwo", code=4)
+    assert "flwo" in answer.err
+    assert not list(registry.models())
+
+
+def test_nothing_is_overwritten(call, tmp_path):
+    for name in ("mine.html", "mine.png"):
+        (tmp_path / name).write_bytes(b"precious")
+        answer = call("compare", "sample:smileys", "-o", tmp_path / "mine.html", code=2)
+        assert name in answer.err
+        assert (tmp_path / name).read_bytes() == b"precious"
+        (tmp_path / name).unlink()
