@@ -1,0 +1,81 @@
+"""How well does a model draw what it is told in words?
+
+    python -m tests.bench.words HOME MODEL... [--guidance 1 1.5 2 4]
+
+For models that were trained on emoji with their captions. Judges that learned the nine groups and
+the two styles from real training pictures look at pictures that were drawn from the captions of
+held-out ones, with no label told. Prints tables of tests/bench/RESULTS.md: fidelity, and with it
+the variety (Vendi score) and the KID, for each guidance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import numpy as np
+
+COUNT = 500
+STYLES = ("flat", "3d")
+
+
+def main() -> None:
+    words = argparse.ArgumentParser()
+    words.add_argument("home")
+    words.add_argument("models", nargs="+")
+    words.add_argument("--guidance", type=float, nargs="+", default=[1.5])
+    given = words.parse_args()
+    os.environ["IMAGEGEN_HOME"] = given.home
+    from imagegen import presets, registry
+    from imagegen.data.store import as_drawn, from_images, load_pictures
+    from imagegen.device import pick_device
+    from imagegen.evaluate import copies, features, metrics
+    from imagegen.evaluate.judge import Judge
+    from imagegen.sample.draw import draw
+    from imagegen.sample.tell import Ask
+
+    print(
+        "| model | guidance | right group | right style | Vendi | KID |\n|---|---|---|---|---|---|"
+    )
+    for name in given.models:
+        found = registry.find(name)
+        family, _ = registry.load(found)
+        config = presets.check(found.settings())
+        source = str(registry.data(found)["source"])
+        pictures = load_pictures(source, as_drawn(config.data, family.shape[0]))
+        known = copies.of(found).trained(pictures)
+        extract, _ = features.choose("auto", pictures.images, pick_device("cpu"))
+        x = extract.remembered(pictures.images).astype(np.float32)
+        groups = pictures.labels
+        styles = np.array(["3d" in text.lower() for text in pictures.texts]).astype(np.int64)
+        answers = (groups, styles)
+        judges = [Judge(x[known], one[known], int(one.max()) + 1) for one in answers]
+
+        def right(y: np.ndarray, rows: np.ndarray, judges=judges, answers=answers) -> list[float]:
+            pairs = zip(judges, answers, strict=True)
+            return [float((judge(y) == one[rows]).mean()) for judge, one in pairs]
+
+        held = np.flatnonzero(~known)
+        real = right(x[held], held)
+        chance = [np.bincount(a[held]).max() / len(held) for a in answers]
+        for title, (group, style) in (("held-out real ones", real), ("the commonest", chance)):
+            print(f"| {title} | | {group:.1%} | {style:.1%} | | |")
+        rows = np.resize(held, COUNT)
+        asks = [Ask(text=pictures.texts[row]) for row in rows]
+        for guidance in given.guidance:
+            layer = found.settings()
+            layer.put(("sample", "guidance"), guidance, "--guidance")
+            options = presets.check_section(family.Sampling, "sample", layer)
+            drawn = [picture for _, picture in draw(family, range(COUNT), options, asks)]
+            y = extract(from_images(drawn, family.shape[0])).astype(np.float32)
+            group, style = right(y, rows)
+            vendi = metrics.vendi(y.astype(np.float64), x[known].mean(0).astype(np.float64))
+            kid = metrics.kid(metrics.kernels(x[known].astype(np.float64), y.astype(np.float64)))
+            print(
+                f"| {name} | {guidance:g} | {group:.1%} | {style:.1%} | {vendi:.1f} | {kid:.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
