@@ -45,6 +45,18 @@ def _duration(value: str) -> str:
     return value
 
 
+def _rule(value: str) -> str:
+    if value in ("auto", "none"):
+        return value
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"should be auto, none or a regular expression: {error}") from None
+    if not groups:
+        raise ValueError("should be auto, none, or a regular expression with a group: (...)")
+    return value
+
+
 class DataSettings(Settings):
     """How a folder of pictures becomes training data."""
 
@@ -59,6 +71,10 @@ class DataSettings(Settings):
     captions: Literal["auto", "from-names", "none"] = "auto"
     """Where captions come from: `auto` takes NAME.txt beside NAME.png and tables (CSV, JSON lines),
     `from-names` the words of folders and file names, `none` trains without."""
+    labels: Annotated[str, AfterValidator(_rule)] = "auto"
+    """Where labels come from: `auto` takes sub-folders and tables, `none` trains without; anything
+    else is a regular expression for the names of pictures, without suffix, and what its groups find
+    are the labels: `([a-z]+)_[0-9]+`."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the pictures kept out of training, so that there is something to measure it with."""
     balance: Annotated[float, Field(ge=0, le=1)] = 0

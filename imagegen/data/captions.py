@@ -2,7 +2,8 @@
 
 A caption is the text of `NAME.txt` beside `NAME.png`, or a row of a table: a `.csv` file, or one of
 JSON lines, that names pictures in a column `file_name` and has a column `text`, `label` or both. A
-table tells of the files in its folder and below.
+table tells of the files in its folder and below. Several labels of a picture are a list in JSON;
+in CSV there is a semicolon between them.
 """
 
 from __future__ import annotations
@@ -37,17 +38,20 @@ class Said:
 
     Attributes:
         texts: by picture; pictures without a caption are not in it.
-        labels: by picture, from tables.
+        labels: by picture, one or more, from tables or by a rule for names.
         notes: what the user may want to know.
     """
 
     texts: Mapping[str, str]
-    labels: Mapping[str, str]
+    labels: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
 
 def read(
-    pictures: Sequence[str], others: Mapping[str, Callable[[], bytes]], source: Source
+    pictures: Sequence[str],
+    others: Mapping[str, Callable[[], bytes]],
+    source: Source,
+    rule: str,
 ) -> Said:
     """Find what is said of pictures.
 
@@ -55,21 +59,25 @@ def read(
         pictures: their names in the data, with "/" between the parts.
         others: how to read the other files of the data, by name.
         source: where captions come from. `auto` takes files and tables.
+        rule: where labels come from, see `DataSettings.labels`.
 
     Raises:
         UserError: if a table can't be read, or names no picture that is there.
     """
     texts: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    labels: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     odd: list[str] = []
-    if source != "none":
-        for name in sorted(others, key=lambda name: (name.count("/"), name)):
-            if name.endswith(TABLES):
-                _take(name, others[name], set(pictures), texts, labels, notes)
-    if source == "from-names":
+    for name in sorted(others, key=lambda name: (name.count("/"), name)):
+        if name.endswith(TABLES):
+            _take(name, others[name], set(pictures), texts, labels, notes)
+    if rule != "auto":
+        labels = {} if rule == "none" else _ruled(pictures, rule)
+    if source == "none":
+        texts = {}
+    elif source == "from-names":
         texts = {name: from_name(name) for name in pictures}
-    elif source == "auto":
+    else:
         for name in pictures:
             beside = str(PurePosixPath(name).with_suffix(".txt"))
             if beside in others:
@@ -92,12 +100,32 @@ def from_name(name: str) -> str:
     return " ".join(_CODE.sub(" ", words).split())
 
 
+def _ruled(pictures: Sequence[str], rule: str) -> dict[str, tuple[str, ...]]:
+    """Return the labels that a rule finds in pictures' names.
+
+    Raises:
+        UserError: if it finds none.
+    """
+    labels = {}
+    for name in pictures:
+        match = re.search(rule, str(PurePosixPath(name).with_suffix("")))
+        found = dict.fromkeys(filter(None, match.groups())) if match else {}
+        if found:
+            labels[name] = tuple(found)
+    if not labels:
+        raise UserError(
+            f"data.labels={rule} finds no label in any name, such as {pictures[0]}",
+            "its groups, (...), should match a part of the names",
+        )
+    return labels
+
+
 def _take(
     table: str,
     load: Callable[[], bytes],
     pictures: set[str],
     texts: dict[str, str],
-    labels: dict[str, str],
+    labels: dict[str, tuple[str, ...]],
     notes: list[str],
 ) -> None:
     """Take over what a table says; one without a column of file names is no business of ours."""
@@ -111,15 +139,19 @@ def _take(
             raise UserError(
                 f"{table}:{line}: no file_name", "give every line one, or drop the line"
             )
-        name = str(folder / file)
+        name = str(folder / str(file).strip())
         if name not in pictures:
             missing, example = missing + 1, example or f"{table}:{line}: {file}"
             continue
         found += 1
-        for column, into in ((TEXTS, texts), (LABELS, labels)):
-            value = _first(row, column)
-            if value:
-                into[name] = " ".join(value.split())[:LONGEST]
+        text = str(_first(row, TEXTS) or "")
+        if text.strip():
+            texts[name] = " ".join(text.split())[:LONGEST]
+        given = _first(row, LABELS)
+        several = given if isinstance(given, list) else str(given or "").split(";")
+        own = dict.fromkeys(" ".join(str(one).split())[:LONGEST] for one in several)
+        if any(own):
+            labels[name] = tuple(filter(None, own))
     if missing and not found:
         raise UserError(
             f"{table} names no picture that is there, such as {example}",
@@ -151,12 +183,8 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         yield line, row
 
 
-def _first(row: Mapping[str, object], columns: Sequence[str]) -> str | None:
-    for column in columns:
-        value = row.get(column)
-        if value is not None:
-            return str(value).strip()
-    return None
+def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
+    return next((row[column] for column in columns if row.get(column) is not None), None)
 
 
 def _beside(name: str, load: Callable[[], bytes]) -> tuple[str, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -41,7 +41,7 @@ class Pictures:
         images: uint8 (N, C, H, W), contiguous, with C = 1 (grey), 3 (RGB) or 4 (RGBA with the
             colours multiplied by alpha).
         labels: int64 (N,), indices into `label_names`, -1 for pictures without one; None if the set
-            has no labels.
+            has no labels. Of several labels of a picture it is the first.
         label_names: the labels, sorted.
         names: each picture's path inside the source, sorted.
         skipped: (name, reason) of every file that could not be used, sorted.
@@ -49,6 +49,7 @@ class Pictures:
         digests: uint8 (N, 8), the first bytes of each picture's sha256.
         fingerprint: sha256 of pixels and labels; file names and their order do not matter.
         texts: a caption each, empty for pictures without one; None if the set has no captions.
+        several: all labels of each picture, if there is one with more than one.
         deep: uint16 (N, 1, H, W), what is trained on instead of `images` if the files have grey of
             more than 8 bits; those measure and compare.
     """
@@ -62,6 +63,7 @@ class Pictures:
     digests: Images
     fingerprint: str
     texts: tuple[str, ...] | None = None
+    several: tuple[tuple[int, ...], ...] | None = None
     deep: DeepImages | None = None
 
     def __len__(self) -> int:
@@ -82,6 +84,7 @@ class Pictures:
             names=tuple(compress(self.names, chosen)),
             digests=self.digests[chosen],
             texts=None if self.texts is None else tuple(compress(self.texts, chosen)),
+            several=None if self.several is None else tuple(compress(self.several, chosen)),
             deep=None if self.deep is None else self.deep[chosen],
         )
 
@@ -97,10 +100,17 @@ class Pictures:
 
     def label_counts(self) -> dict[str, int]:
         """Return how many pictures each label has; empty for a set without labels."""
-        if self.labels is None:
-            return {}
-        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.label_names))
-        return dict(zip(self.label_names, counts.tolist(), strict=True))
+        labels = [self.label_names[one] for row in range(len(self)) for one in self.labels_of(row)]
+        counts = Counter(labels)
+        return {name: counts[name] for name in self.label_names}
+
+    def labels_of(self, row: int) -> tuple[int, ...]:
+        """Return all labels of a picture, none or more."""
+        if self.several is not None:
+            return self.several[row]
+        if self.labels is None or self.labels[row] < 0:
+            return ()
+        return (int(self.labels[row]),)
 
     def batch(
         self, seed: int, step: int, batch_size: int, mirror: bool = False, balance: float = 0
@@ -153,7 +163,9 @@ def load_pictures(
                 skipped.append((entry.name, result))
             if report is not None:
                 report(done, len(found.entries))
-        said = captions.read([entry.name for entry, _ in used], found.others, settings.captions)
+        said = captions.read(
+            [entry.name for entry, _ in used], found.others, settings.captions, settings.labels
+        )
     skipped.sort()
     if not used:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
@@ -170,13 +182,14 @@ def load_pictures(
     deep = None
     if channels == "grey16":
         deep = np.stack([_deep(one, image) for one, image in zip(pictures, images, strict=True)])
-    labels = _labels(entries, said.labels)
-    names = tuple(sorted(set(labels) - {""}))
+    labels = _labels(entries, said.labels, settings.labels == "auto")
+    names = tuple(sorted({label for one in labels for label in one}))
+    numbers = [tuple(map(names.index, one)) for one in labels]
     texts = [said.texts.get(entry.name, "") for entry in entries]
     digests = [hashlib.sha256(image).digest() for image in images]
     return Pictures(
         images=images,
-        labels=np.array([names.index(x) if x else -1 for x in labels]) if names else None,
+        labels=np.array([one[0] if one else -1 for one in numbers]) if names else None,
         label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
@@ -184,6 +197,7 @@ def load_pictures(
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
         texts=tuple(texts) if any(texts) else None,
+        several=tuple(numbers) if any(len(one) > 1 for one in numbers) else None,
         deep=deep,
     )
 
@@ -365,33 +379,40 @@ def _notes(
         yield f"{len(skipped):,} {files} skipped, such as {skipped[0][0]}: {skipped[0][1]}"
 
 
-def _labels(entries: Sequence[Entry], told: Mapping[str, str]) -> list[str]:
-    """Return each picture's label, "" for none: that of a table, or of its folder.
+def _labels(
+    entries: Sequence[Entry], told: Mapping[str, tuple[str, ...]], by_folder: bool
+) -> list[tuple[str, ...]]:
+    """Return each picture's labels, none or more: those that are told, or that of its folder.
 
     Raises:
-        UserError: if both have one, and they differ.
+        UserError: if it has both, and they differ.
     """
     folders = {entry.label for entry in entries} - {""}
     labels = []
     for entry in entries:
-        folder = entry.label if len(folders) > 1 else ""
-        label = told.get(entry.name, folder)
-        if folder and label != folder:
+        folder = entry.label if by_folder and len(folders) > 1 else ""
+        own = told.get(entry.name, (folder,) if folder else ())
+        if folder and folder not in own:
             raise UserError(
-                f"{entry.name} has two labels: its folder says {folder}, a table {label}",
+                f"{entry.name} has two labels: its folder says {folder}, a table {'; '.join(own)}",
                 "move it, or take the label out of the table",
             )
-        labels.append(label)
-    return labels if len(set(labels) - {""}) > 1 else [""] * len(labels)
+        labels.append(own)
+    return labels if len({one for own in labels for one in own}) > 1 else [()] * len(labels)
 
 
 def _fingerprint(
-    shape: tuple[int, ...], digests: list[bytes], labels: list[str], texts: list[str]
+    shape: tuple[int, ...],
+    digests: list[bytes],
+    labels: list[tuple[str, ...]],
+    texts: list[str],
 ) -> str:
     each = sorted(
         # Without a caption, as it was before there were any.
-        hashlib.sha256(digest + label.encode() + (b"\0" + text.encode() if text else b"")).digest()
-        for digest, label, text in zip(digests, labels, texts, strict=True)
+        hashlib.sha256(
+            digest + ";".join(own).encode() + (b"\0" + text.encode() if text else b"")
+        ).digest()
+        for digest, own, text in zip(digests, labels, texts, strict=True)
     )
     return hashlib.sha256(repr(shape).encode() + b"".join(each)).hexdigest()
 

@@ -33,19 +33,24 @@ def sample(
         counts: how many training pictures each label had; labels are drawn in that proportion,
             the first label for the first seeds.
         report: told how far it is.
-        like: pictures whose captions, and the labels with them, a model that knows text is asked
-            for instead.
+        like: pictures that a model which knows text is asked for instead, by their captions and
+            labels; also where pictures have several labels.
     """
     names = family.condition.labels
-    if family.condition.vocabulary is not None and like is not None and like.texts is not None:
-        asks = list(_as_captioned(like, names, len(seeds)))
+    told = family.condition.vocabulary is not None and like is not None and like.texts is not None
+    if like is not None and (told or (names and like.several is not None)):
+        asks = list(_as_real(like, names, told, len(seeds)))
     else:
         asks = [ask for ask, part in _shared_out(seeds, names, counts) for _ in part]
     pictures, sources = [], []
     for (seed, picture), ask in zip(draw(family, seeds, sampling, asks), asks, strict=True):
         pictures.append(picture)
-        label = next(iter(ask.labels), None)
-        sources.append(Record(seed=seed, label=label, **({"text": ask.text} if ask.text else {})))
+        source = Record(seed=seed, label=next(iter(ask.labels), None))
+        if ask.text:
+            source["text"] = ask.text
+        if len(ask.labels) > 1:
+            source["labels"] = dict(ask.labels)
+        sources.append(source)
         report("drawing", len(pictures), len(seeds))
     labels = [_number(names, source["label"]) for source in sources] if names else None
     return Generated(
@@ -59,14 +64,14 @@ def _number(names: Sequence[str], label: str | None) -> int:
     return -1 if label is None else names.index(label)
 
 
-def _as_captioned(like: Pictures, names: Sequence[str], count: int) -> Iterator[Ask]:
+def _as_real(like: Pictures, names: Sequence[str], told: bool, count: int) -> Iterator[Ask]:
     """Yield what so many pictures are, evenly spread over a set in the order of its content."""
-    assert like.texts is not None
     order = np.argsort(as_numbers(like.digests), kind="stable")
     for row in order[np.arange(count) * len(order) // count].tolist():
-        label = -1 if like.labels is None else like.labels[row]
-        name = like.label_names[label] if label >= 0 else ""
-        yield Ask({name: 1.0} if name in names else {}, like.texts[row])
+        labels = [like.label_names[one] for one in like.labels_of(row)]
+        known = [label for label in labels if label in names]
+        text = like.texts[row] if told and like.texts is not None else ""
+        yield Ask({label: 1 / len(known) for label in known}, text)
 
 
 def _shared_out(

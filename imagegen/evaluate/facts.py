@@ -55,11 +55,14 @@ class EqualSizes(_Known):
 class Pair(_Known):
     """A generated picture and the training picture most like it.
 
-    `digest` is the beginning of the sha256 of that one's pixels, in hexadecimal.
+    `digest` is the beginning of the sha256 of that one's pixels, in hexadecimal. `labels` are there
+    if there are several.
     """
 
     seed: Seed
     label: str | None = None
+    labels: dict[str, float] = {}
+    text: str = ""
     distance: float
     digest: str = ""
     is_copy: bool = Field(default=False, alias="copy")  # a model has a method of that name

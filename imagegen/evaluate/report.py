@@ -21,6 +21,7 @@ from imagegen.images import metadata
 if TYPE_CHECKING:
     from imagegen.data.store import Images, Pictures
     from imagegen.family import Family
+    from imagegen.sample.tell import Ask
     from imagegen.settings import Settings
 
 DRAWN = 24
@@ -80,6 +81,7 @@ def make(model: registry.Model, training_pictures: bool = False) -> Report:
     import torch
 
     from imagegen.families import FAMILIES
+    from imagegen.sample.tell import Ask
 
     family, _ = registry.load(model)
     known = facts.gather(model)
@@ -103,15 +105,16 @@ def make(model: registry.Model, training_pictures: bool = False) -> Report:
     sheet = [
         one
         for label in known.labels[:DRAWN] or [None]
-        for one in _drawn(known, family, sampling, seeds, label)
+        for one in _drawn(known, family, sampling, seeds, _ask(label))
     ]
     pairs = []
     for pair in known.evaluation.pairs if known.evaluation else ():
         # Other weights draw another picture, one that was never compared.
-        can_draw = known.state == "current" and (pair.label is None or pair.label in known.labels)
+        ask = Ask(pair.labels, pair.text) if pair.labels else _ask(pair.label, pair.text)
+        can_draw = known.state == "current" and ask.labels.keys() <= set(known.labels)
         ours = None
         if can_draw:
-            (ours,) = _drawn(known, family, measured, [pair.seed], pair.label)
+            (ours,) = _drawn(known, family, measured, [pair.seed], ask)
         pairs.append(Compared(pair, ours, _found(pictures, pair.digest)))
     contacts = None if pictures is None else _contacts(pictures)
     html = render(known, sheet, pairs, contacts, warnings, torch.__version__)
@@ -132,17 +135,22 @@ def _doubts(known: Facts) -> list[str]:
     return doubts
 
 
+def _ask(label: str | None, text: str = "") -> Ask:
+    from imagegen.sample.tell import Ask
+
+    return Ask({} if label is None else {label: 1.0}, text)
+
+
 def _drawn(
     known: Facts,
     family: Family,
     sampling: Settings,
     seeds: Sequence[int],
-    label: str | None,
+    ask: Ask,
 ) -> Iterable[Drawn]:
     from imagegen.sample.draw import draw
-    from imagegen.sample.tell import Ask
 
-    ask = Ask({} if label is None else {label: 1.0})
+    label = next(iter(ask.labels), None)
     for seed, picture in draw(family, seeds, sampling, ask):
         record = metadata.record(
             known.name, known.weights, known.config.family, seed, label, sampling

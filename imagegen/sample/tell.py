@@ -60,9 +60,9 @@ def of_pictures(pictures: Pictures, condition: Condition) -> Told | None:
     weights = torch.zeros(len(pictures), len(condition.labels))
     if pictures.labels is not None:
         numbers = [_index(condition.labels, name) for name in pictures.label_names]
-        for row, label in enumerate(pictures.labels.tolist()):
-            if label >= 0 and numbers[label] >= 0:
-                weights[row, numbers[label]] = 1
+        for row in range(len(pictures)):
+            known = [numbers[one] for one in pictures.labels_of(row) if numbers[one] >= 0]
+            weights[row, known] = 1 / max(1, len(known))
     texts = [""] * len(pictures) if pictures.texts is None else pictures.texts
     return Told(weights, _tokens(texts, condition.vocabulary))
 

@@ -13,6 +13,8 @@ from PIL import Image
 from imagegen.data import captions
 from imagegen.data.store import load_pictures
 from imagegen.errors import UserError
+from imagegen.family import Condition
+from imagegen.sample import tell
 from imagegen.settings import DataSettings
 
 SETTINGS = DataSettings(size=16)
@@ -124,6 +126,55 @@ def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
     found = load_pictures(str(folder), SETTINGS)
     assert found.labels is not None
     assert [found.label_names[one] for one in found.labels] == ["f", "c", "c", "f"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_several_labels_of_a_picture(folder: Path, kind: str) -> None:
+    if kind == "csv":
+        (folder / "x.csv").write_text("file,label\na.png,red; small\nb.png,small\n")
+    else:
+        (folder / "x.jsonl").write_text(
+            '{"file": "a.png", "label": ["red", "small"]}\n{"file": "b.png", "label": "small"}\n'
+        )
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.label_names == ("red", "small")
+    assert [found.labels_of(row) for row in range(4)] == [(0, 1), (1,), (), ()]
+    assert found.labels is not None
+    assert found.labels.tolist() == [0, 1, -1, -1]
+    assert found.label_counts() == {"red": 1, "small": 2}
+    told = tell.of_pictures(found, Condition(("red", "small", "else")))
+    assert told is not None
+    assert told.labels.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert found.part(np.array([True, False, True, False])).several == ((0, 1), ())
+    without = load_pictures(str(folder), SETTINGS.model_copy(update={"labels": "none"}))
+    assert without.labels is None
+    assert without.fingerprint != found.fingerprint
+
+
+def test_labels_by_a_rule_for_names(folder: Path) -> None:
+    rule = SETTINGS.model_copy(update={"labels": r"^c/(d)|/(e)"})
+    found = load_pictures(str(folder), rule)
+    assert found.label_names == ("d", "e")
+    assert [found.labels_of(row) for row in range(4)] == [(), (), (0,), (1,)]
+    several = SETTINGS.model_copy(update={"labels": r"(c)/(\w)"})
+    assert load_pictures(str(folder), several).several == ((), (), (0, 1), (0, 2))
+    with pytest.raises(UserError, match="finds no label in any name, such as a"):
+        load_pictures(str(folder), SETTINGS.model_copy(update={"labels": "([0-9])"}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [("(", "regular expression: missing"), ("[a-z]+", "with a group")]
+)
+def test_rules_that_are_none(rule: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        DataSettings(labels=rule)
+
+
+def test_tables_give_labels_also_without_captions(folder: Path) -> None:
+    (folder / "x.csv").write_text("file,text,label\na.png,an ant,x\nb.png,a bee,y\n")
+    found = load_pictures(str(folder), SETTINGS.model_copy(update={"captions": "none"}))
+    assert found.texts is None
+    assert found.label_names == ("x", "y")
 
 
 def test_captions_from_names(folder: Path) -> None:
