@@ -128,7 +128,8 @@ def finish(sources: Iterable[Source], finishing: Finishing, jobs: int) -> Iterat
     """Work on `jobs` pictures at once; what they become comes in the order they came in.
 
     Threads, not processes: decoders, encoders and filters all run without Python's lock. At most
-    about twice as many pictures as jobs are held.
+    about twice as many pictures as jobs are held. Whoever stops asking early does not wait for the
+    pictures in work; what becomes of them is lost.
 
     Raises:
         UserError: where the sources break off, after all that came before.
@@ -168,7 +169,7 @@ def finish(sources: Iterable[Source], finishing: Finishing, jobs: int) -> Iterat
             yield from come(0 if large or jobs == 1 else 2 * jobs)
         yield from come(0)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # at the regular end, all is done
         cv2.setNumThreads(threads)
     if broken is not None:
         raise broken
