@@ -67,7 +67,7 @@ def postprocess(
         typer.Option("--debug-dir", metavar="DIR", help="Write each step and each mask there."),
     ] = None,
     max_megapixels: Annotated[
-        int, typer.Option("--max-megapixels", min=1, help="Refuse pictures larger than this.")
+        int, typer.Option("--max-megapixels", min=1, help="Refuse larger pictures and results.")
     ] = 64,
     print_config: options.PrintConfig = False,
     as_json: options.AsJson = False,

@@ -66,7 +66,7 @@ class Finishing:
     Attributes:
         chain: the steps.
         icc: what becomes of colour profiles.
-        max_pixels: larger pictures are refused.
+        max_pixels: larger pictures are refused, and steps with larger results.
         template: how to name the outputs; without it, as the inputs.
         pam: encode as PAM, not PNG.
         watcher: makes, for one picture by its name, what is shown each step of the chain.
@@ -98,7 +98,7 @@ class Finishing:
         record = metadata.with_steps(opened.header, self.chain.records)
         finished.name = _name(finished.source, record)
         watch = self.watcher(finished.name, opened) if self.watcher is not None else None
-        result = self.chain.run(opened.pixels, watch)
+        result = self.chain.run(opened.pixels, watch, self.max_pixels)
         values = to_integers(result.pixels)
         if self.template is not None:
             height, width = values.shape[:2]

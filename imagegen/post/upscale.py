@@ -32,6 +32,7 @@ def _settings_agree(settings: dict[str, Any]) -> None:
 @operation("geometry", "upscale:method=epx,factor=4", check=_settings_agree)
 def upscale(
     pixels: Pixels,
+    max_pixels: int,
     *,
     method: Literal["edge", "epx", "model"] = "edge",
     factor: Annotated[int, Field(ge=2, le=16)] = 2,
@@ -50,7 +51,7 @@ def upscale(
         model: The model of method=model.
     """
     tall, wide = pixels.color.shape[:2]
-    check_size(wide * factor, tall * factor)
+    check_size(wide * factor, tall * factor, max_pixels)
     result = pixels
     for _ in range(factor.bit_length() - 1):
         if method == "epx":

@@ -344,8 +344,29 @@ def test_mistakes(step: str, expected: str) -> None:
     assert expected in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "resize:width=1500,height=1000",
+        "pad:by=500",
+        "tile:rows=4,columns=3",
+        "rotate:angle=45",
+        "upscale:factor=4",
+        "nine-patch:width=1500,height=1000",
+        "icons:sizes='1024'",
+    ],
+)
+def test_results_over_the_limit_are_refused_and_under_a_raised_one_made(step: str) -> None:
+    side = 800 if step.startswith("rotate") else 400
+    chain = build_chain([step])
+    pixels = to_pixels(Image.fromarray(np.zeros((side, side), np.uint8)))
+    with pytest.raises(BadPictureError, match=r"the result would be .* and the limit is 1$") as bad:
+        chain.run(pixels, max_pixels=1_000_000)
+    assert "--max-megapixels 2" in bad.value.hint or "--max-megapixels 3" in bad.value.hint
+    chain.run(pixels, max_pixels=3_000_000)
+
+
 def test_results_beyond_all_memory_are_refused() -> None:
     for step in ("resize:width=100000,height=100000", "pad:by=100000", "tile:rows=64,columns=64"):
-        big = np.zeros((400, 400), np.uint8)
-        with pytest.raises(BadPictureError, match="and the limit is 256"):
-            run([step], big)
+        with pytest.raises(BadPictureError, match="and the limit is 64"):
+            run([step], np.zeros((400, 400), np.uint8))
