@@ -67,7 +67,7 @@ def postprocess(
         typer.Option("--debug-dir", metavar="DIR", help="Write each step and each mask there."),
     ] = None,
     max_megapixels: Annotated[
-        int, typer.Option("--max-megapixels", min=1, help="Refuse pictures larger than this.")
+        int, typer.Option("--max-megapixels", min=1, help="Refuse larger pictures and results.")
     ] = 64,
     print_config: options.PrintConfig = False,
     as_json: options.AsJson = False,
@@ -114,7 +114,17 @@ def postprocess(
     done = 0
     failed: list[str] = []
     limit = max_megapixels * 1_000_000
+    sources: list[Source | None] = []
+
+    def broken_off(kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is KeyboardInterrupt:
+            known = f" of {len(sources)}" if sources and None not in sources else ""
+            left = "the stream may end within one" if streaming else "no file is half written"
+            console.say(f"interrupted: {done}{known} pictures are written, the rest not; {left}")
+            os._exit(ExitCode.INTERRUPTED)  # Python would wait for the pictures in work
+
     with ExitStack() as stack:
+        stack.push(broken_off)
         stack.enter_context(pillow_warnings(limit))
         sources = _sources(inputs or [], stack, in_place)
         single = None
@@ -164,7 +174,6 @@ def postprocess(
                 continue
             for note in item.notes:
                 console.say(f"{title}: {note}")
-            done += 1
             if format_ == "tar":
                 for name, data in [(".png", item.data), *item.extras.items()]:
                     write(data, item.name + (name if data is item.data else f"-{name}"))
@@ -173,6 +182,7 @@ def postprocess(
                 name = str(item.source.path) if in_place else item.name
                 path = write(item.data, name)
                 extras = sink.beside(path or folder / f"{item.name}.png", item.extras)
+            done += 1
             reports = sink.reported(chain, title, item.reports)
             if as_json:
                 console.emit_json(

@@ -77,8 +77,8 @@ def encode(
     Args:
         picture: the pixels.
         values: the record to write.
-        source: the picture it was made from, whose own text, resolution, EXIF and fitting ICC
-            profile are kept.
+        source: the picture it was made from, whose own text, comment (as the text `Comment`),
+            resolution, EXIF and fitting ICC profile are kept.
     """
     if isinstance(picture, Image.Image):
         picture = to_integers(to_pixels(picture))
@@ -88,6 +88,8 @@ def encode(
     texts = {
         k: v for k, v in kept.items() if k != KEY and isinstance(k, str) and isinstance(v, str)
     }
+    if isinstance(comment := kept.get("comment"), bytes):
+        texts.setdefault("Comment", _text(comment))
     texts |= {KEY: json.dumps(values, ensure_ascii=True, separators=(",", ":"))}
     if "seed" in values and "parameters" not in texts:
         texts["parameters"] = _parameters(f"{width}x{height}", values)
@@ -110,6 +112,15 @@ def encode(
         dpi=kept.get("dpi"),
     )
     return png.encode(picture, png.side_chunks(file.getvalue()))
+
+
+def _text(comment: bytes) -> str:
+    """Read the comment of a JPEG or GIF, of whatever encoding, as PNG text, which has no NUL."""
+    try:
+        text = comment.decode()
+    except UnicodeDecodeError:
+        text = comment.decode("latin-1")
+    return text.replace("\0", "")
 
 
 def _parameters(size: str, values: Mapping[str, Any]) -> str:

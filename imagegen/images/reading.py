@@ -64,12 +64,13 @@ class BadPictureError(Exception):
         self.hint = hint or HINTS.get(reason, "")
 
     @classmethod
-    def too_large(cls, pixels: int, limit: int) -> BadPictureError:
-        """Return what is said of a picture over the limit."""
+    def too_large(cls, pixels: int, limit: int, result: str = "") -> BadPictureError:
+        """Return what is said of a picture over the limit, or of a step's result: its size."""
         need = math.ceil(pixels / 1e6)
+        what = f"the result would be {result}, which is too large" if result else "too large"
         return cls(
-            f"too large: {pixels / 1e6:,.0f} megapixels, and the limit is {limit / 1e6:,.0f}",
-            f"postprocess takes it with --max-megapixels {need}, at about 55 bytes a pixel",
+            f"{what}: {pixels / 1e6:,.0f} megapixels, and the limit is {limit / 1e6:,.0f}",
+            f"postprocess takes it with --max-megapixels {need}, at 30 to 75 bytes a pixel",
         )
 
 

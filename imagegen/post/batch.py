@@ -66,7 +66,7 @@ class Finishing:
     Attributes:
         chain: the steps.
         icc: what becomes of colour profiles.
-        max_pixels: larger pictures are refused.
+        max_pixels: larger pictures are refused, and steps with larger results.
         template: how to name the outputs; without it, as the inputs.
         pam: encode as PAM, not PNG.
         watcher: makes, for one picture by its name, what is shown each step of the chain.
@@ -98,7 +98,7 @@ class Finishing:
         record = metadata.with_steps(opened.header, self.chain.records)
         finished.name = _name(finished.source, record)
         watch = self.watcher(finished.name, opened) if self.watcher is not None else None
-        result = self.chain.run(opened.pixels, watch)
+        result = self.chain.run(opened.pixels, watch, self.max_pixels)
         values = to_integers(result.pixels)
         if self.template is not None:
             height, width = values.shape[:2]
@@ -128,7 +128,8 @@ def finish(sources: Iterable[Source], finishing: Finishing, jobs: int) -> Iterat
     """Work on `jobs` pictures at once; what they become comes in the order they came in.
 
     Threads, not processes: decoders, encoders and filters all run without Python's lock. At most
-    about twice as many pictures as jobs are held.
+    about twice as many pictures as jobs are held. Whoever stops asking early does not wait for the
+    pictures in work; what becomes of them is lost.
 
     Raises:
         UserError: where the sources break off, after all that came before.
@@ -168,7 +169,7 @@ def finish(sources: Iterable[Source], finishing: Finishing, jobs: int) -> Iterat
             yield from come(0 if large or jobs == 1 else 2 * jobs)
         yield from come(0)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # at the regular end, all is done
         cv2.setNumThreads(threads)
     if broken is not None:
         raise broken

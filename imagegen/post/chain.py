@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.images.pixels import Floats, Pixels, to_image, to_pixels
-from imagegen.images.reading import BadPictureError
+from imagegen.images.reading import MAX_PIXELS, BadPictureError
 from imagegen.post.operations import OPERATIONS, Operation, Picture
 from imagegen.post.region import EVERYWHERE, check_name, parse_region, share
 
@@ -33,18 +33,21 @@ class Chain:
         """Return the picture after all steps, and forget what else they make."""
         return to_image(self.run(to_pixels(image)).pixels)
 
-    def run(self, pixels: Pixels, watch: Watch | None = None) -> Picture:
+    def run(
+        self, pixels: Pixels, watch: Watch | None = None, max_pixels: int = MAX_PIXELS
+    ) -> Picture:
         """Return the picture after all steps, with the reports and extra files of the steps.
 
         Args:
             pixels: the picture before.
             watch: is called after each step with its number from 1, its name, what has become of
                 the picture, and the mask of the step's region if it has one.
+            max_pixels: a step with a larger result is refused.
 
         Raises:
             BadPictureError: if a step can't be done with this picture.
         """
-        picture = Picture(pixels)
+        picture = Picture(pixels, max_pixels)
         for number, (operation, settings) in enumerate(self._steps, start=1):
             inside = None
             if watch and settings.get("region", EVERYWHERE) != EVERYWHERE:

@@ -14,9 +14,6 @@ from imagegen.post.color import from_linear, luminance, to_linear
 from imagegen.post.operations import Moved, operation
 from imagegen.post.region import Labels
 
-MAX_RESULT = 256_000_000
-"""Pixels that a result may have: 4 GB of memory as float32 colours with alpha."""
-
 Side = Annotated[int, Field(ge=1, le=100_000)]
 Margin = Annotated[int, Field(ge=0, le=100_000)]
 Place = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -41,14 +38,10 @@ def mixed(pixels: Pixels, change: Callable[[Floats], Floats]) -> Pixels:
     return Pixels(color.clip(0, 1), alpha, pixels.depth)
 
 
-def check_size(width: int, height: int) -> None:
-    """Raise BadPictureError for a result that no memory is meant to hold."""
-    if width * height > MAX_RESULT:
-        raise BadPictureError(
-            f"the result would be {width}x{height}: {width * height / 1e6:,.0f} megapixels, and "
-            f"the limit is {MAX_RESULT / 1e6:,.0f}",
-            "ask for a smaller size",
-        )
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise BadPictureError for a result of more pixels than that."""
+    if width * height > max_pixels:
+        raise BadPictureError.too_large(width * height, max_pixels, f"{width}x{height}")
 
 
 def _crop_settings(settings: dict[str, Any]) -> None:
@@ -144,6 +137,7 @@ def _pad_settings(settings: dict[str, Any]) -> None:
 @operation("geometry", "pad:by=16,fill=white", check=_pad_settings)
 def pad(
     pixels: Pixels,
+    max_pixels: int,
     *,
     by: Margin = 0,
     square: bool = False,
@@ -165,7 +159,7 @@ def pad(
     longest = max(tall, wide) if square else 0
     more = (max(longest, height or 0) - tall, max(longest, width or 0) - wide)
     amounts = [(max(0, room) // 2 + by, max(0, room) - max(0, room) // 2 + by) for room in more]
-    check_size(wide + sum(amounts[1]), tall + sum(amounts[0]))
+    check_size(wide + sum(amounts[1]), tall + sum(amounts[0]), max_pixels)
     (top, bottom), (left, right) = amounts
 
     def follow(labels: Labels) -> Labels:
@@ -225,6 +219,7 @@ def _resize_settings(settings: dict[str, Any]) -> None:
 @operation("geometry", "resize:width=512", check=_resize_settings)
 def resize(
     pixels: Pixels,
+    max_pixels: int,
     *,
     width: Side | None = None,
     height: Side | None = None,
@@ -250,7 +245,7 @@ def resize(
     """
     tall, wide = pixels.color.shape[:2]
     new = _new_size(wide, tall, width, height, scale, fit)
-    check_size(*new)
+    check_size(*new, max_pixels)
     smaller = new[0] * new[1] < wide * tall
     chosen = ("area" if smaller else "lanczos") if method == "auto" else method
 
@@ -332,6 +327,7 @@ def _resampled(plane: Floats, size: tuple[int, int], method: str) -> Floats:
 @operation("geometry", "rotate:angle=12,fill=transparent", check=_is_fill)
 def rotate(
     pixels: Pixels,
+    max_pixels: int,
     *,
     angle: Annotated[float, Field(ge=-360, le=360)] = 90.0,
     expand: bool = True,
@@ -364,7 +360,7 @@ def rotate(
             max(1, round(wide * cosine + tall * sine)),
             max(1, round(wide * sine + tall * cosine)),
         )
-        check_size(*size)
+        check_size(*size, max_pixels)
         matrix[0, 2] += (size[0] - wide) / 2
         matrix[1, 2] += (size[1] - tall) / 2
     borders = {

@@ -9,8 +9,9 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from imagegen.images.pixels import Floats, to_pixels
-from imagegen.images.reading import BadPictureError, open_picture
+from imagegen.images import files
+from imagegen.images.pixels import Floats
+from imagegen.images.reading import BadPictureError
 from imagegen.post.color import look_up, rgb
 from imagegen.post.operations import operation
 
@@ -144,7 +145,7 @@ def read_table(path: str) -> Table:
     if path.lower().endswith(".cube"):
         return _cube(path, data.decode("utf-8-sig", errors="replace").splitlines())
     try:
-        pixels = to_pixels(open_picture(data))
+        pixels = files.read(data).pixels
     except BadPictureError as error:
         raise ValueError(f"{path}: expected a .cube file or a HALD picture: {error}") from None
     return _hald(path, rgb(pixels.color))

@@ -15,6 +15,7 @@ from PIL import Image
 from imagegen.catalog import Catalog
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.images.pixels import Floats, Pixels
+from imagegen.images.reading import MAX_PIXELS
 from imagegen.post.region import EVERYWHERE, Labels, mask, parse_color, remember, share
 
 Kind = Literal["filter", "color", "alpha", "geometry", "segment", "report"]
@@ -31,6 +32,7 @@ class Picture:
 
     Attributes:
         pixels: the picture itself.
+        max_pixels: steps with a larger result are refused.
         maps: label maps by name, as large as the picture.
         reports: what report steps say, in order.
         extras: more files to write beside the output; the key ends their name: `mask.png`.
@@ -38,6 +40,7 @@ class Picture:
     """
 
     pixels: Pixels
+    max_pixels: int = MAX_PIXELS
     maps: dict[str, Labels] = field(default_factory=dict)
     reports: list[Values] = field(default_factory=list)
     extras: dict[str, Image.Image | bytes] = field(default_factory=dict)
@@ -192,6 +195,7 @@ class Operation:
             "color": lambda: pixels.color,
             "alpha": lambda: pixels.alpha,
             "depth": lambda: pixels.depth,
+            "max_pixels": lambda: picture.max_pixels,
             "maps": lambda: picture.maps,
             "extras": lambda: picture.extras,
             "inside": lambda: np.ones_like(pixels.color[..., :1]) if inside is None else inside,
@@ -233,12 +237,13 @@ def _lay_over(picture: Picture, result: Any, kind: Kind, inside: Floats | None) 
 
 
 def are_colors(*names: str, read: Callable[[str], Any] = parse_color) -> Callable[[Values], None]:
-    """Return a check that settings of these names are colours, as `read` takes them."""
+    """Return a check that settings of these names are None or colours, as `read` takes them."""
 
     def check(settings: Values) -> None:
         for name in names:
             try:
-                read(settings[name])
+                if settings[name] is not None:
+                    read(settings[name])
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
 
@@ -272,6 +277,7 @@ def operation(
 
     - `color` (H, W, 1 or 3) float32 sRGB in [0, 1]; `alpha` (H, W, 1) or None; `depth`, 255 or
       65535; `pixels`, all three as one. They must not be written to.
+    - `max_pixels`: what a result may have at most; `check_size` of geometry.py refuses more.
     - `maps`: the label maps so far, by name. `inside`: the mask of the setting `region`.
     - `extras`: a dict to put more files into (see `Picture`), images or ready bytes. A key that
       two steps may use must hold something of their settings.

@@ -57,7 +57,8 @@ def superpixels(small: Floats, n: int, compactness: float) -> Labels:
     """Part into about `n` compact regions (SLIC; Achanta et al. 2012)."""
     from skimage.segmentation import slic
 
-    regions = slic(small, n_segments=n, compactness=compactness, start_label=0)
+    # By default (0.5) it joins so many small ones to others that of 20 asked for 7 were left.
+    regions = slic(small, n_segments=n, compactness=compactness, min_size_factor=0.2, start_label=0)
     return np.asarray(regions, np.int32)
 
 
@@ -192,13 +193,6 @@ def without_specks(regions: Labels, values: Floats) -> Labels:
         return regions
     _, (rows, columns) = distance_transform_edt(small, return_indices=True)
     return np.asarray(regions[rows, columns], np.int32)
-
-
-def means(values: Floats, regions: Labels) -> Floats:
-    """Return the mean of (H, W, C) in each region, (regions, C)."""
-    count = np.maximum(np.bincount(regions.ravel()), 1)
-    sums = [np.bincount(regions.ravel(), part.ravel()) for part in np.moveaxis(values, 2, 0)]
-    return np.asarray(np.stack(sums, axis=1) / count[:, None], np.float32)
 
 
 def centers(points: Floats, n: int) -> Floats:

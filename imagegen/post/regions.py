@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from pydantic import Field
 
@@ -132,23 +133,20 @@ def outline(
     alpha: Floats | None,
     maps: dict[str, Labels],
     *,
-    color_: str = "#ff2060",
+    color_: str | None = None,
     width: Annotated[int, Field(ge=1, le=100)] = 1,
     of: str | None = None,
     alone: bool = False,
 ) -> Floats:
     """Draw the outlines of regions, half on each side of the edge.
 
-    On a grey picture the line has the colour's luma: choose black or white there.
-
     Args:
-        color_: Colour of the line, #RRGGBB or #RGB.
+        color_: Colour of the line, #RRGGBB or #RGB; of a grey picture its luma. If not given,
+            #ff2060, and on a grey picture white between two black lines of half the width.
         width: Pixels that the line is wide; an odd line is a pixel wider inside of later labels.
         of: Name of a segment step; the last one if not given (GrabCut's subject if there is none).
         alone: Draw on black instead of on the picture.
     """
-    import cv2
-
     labels = _labels(Pixels(color, alpha), maps, of)
     edge = np.zeros(labels.shape, np.uint8)
     # Both sides of each edge count; a line of odd width leaves the side of the lower label.
@@ -161,12 +159,23 @@ def outline(
         if width % 2 == 0:
             one[here != there] = 1
             other[here != there] = 1
-    reach = (width - 1) // 2
-    if reach:
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        edge = np.asarray(cv2.dilate(edge, disc), np.uint8)
+    edge = _wider(edge, (width - 1) // 2)
     ground = np.zeros_like(color) if alone else color
-    return np.where(edge[..., None] > 0, _like(parse_color(color_), color), ground)
+    if color_ is None and color.shape[2] == 1:
+        # No one tone stands out from all others.
+        ground = np.where(_wider(edge, (width + 1) // 2)[..., None] > 0, np.float32(0), ground)
+    line = parse_color(color_ or ("#ff2060" if color.shape[2] == 3 else "#ffffff"))
+    return np.where(edge[..., None] > 0, _like(line, color), ground)
+
+
+def _wider(edge: npt.NDArray[np.uint8], reach: int) -> npt.NDArray[np.uint8]:
+    """Grow what is 1 by so many pixels on all sides, (H, W)."""
+    import cv2
+
+    if not reach:
+        return edge
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(edge, disc), np.uint8)
 
 
 @operation("report", "region-stats:file=regions.jsonl")

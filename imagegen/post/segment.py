@@ -9,11 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from imagegen.images.pixels import Floats
+from imagegen.images.reading import BadPictureError
 from imagegen.post import partition
-from imagegen.post.grabcut import grabcut
+from imagegen.post.grabcut import Box, grabcut
 from imagegen.post.operations import operation, settle
 from imagegen.post.refine import enlarge, shrink
-from imagegen.post.region import Labels, Mask, lab, visible
+from imagegen.post.region import Labels, Mask, visible
 
 Method = Literal[
     "slic",
@@ -32,7 +33,7 @@ Method = Literal[
 
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "n": {"slic": 200, "kmeans": 4, "threshold": 2, "features": 6},
-    "compactness": {"slic": 10.0},
+    "compactness": {"slic": 20.0},
     "scale": {"felzenszwalb": 100.0},
     "tolerance": {"watershed": 4.0, "mean-shift": 10.0, "merge": 12.0, "components": 12.0},
     "size": {"local": 51},
@@ -45,7 +46,7 @@ def _settings_of_method(settings: dict[str, Any]) -> None:
     from imagegen.post.learned import check_model
 
     if settings["method"] is None:
-        settings["method"] = "features" if settings["features"] else "slic"
+        settings["method"] = "features" if settings["features"] else "grabcut"
     settle(settings, METHOD_DEFAULTS)
     method = settings["method"]
     if method == "threshold" and settings["n"] > 5:
@@ -80,26 +81,27 @@ def segment(
 
     It sees colours, not things: the subject is what is not coloured like the border. That fits
     sprites, icons and products, on plain ground best. Label 0 is the background: the transparent
-    pixels where there are any, else what holds most of the border. The other regions are numbered
-    from 1, biggest first.
+    pixels where there are any, else what holds most of the border (slic has none then). The other
+    regions are numbered from 1, biggest first.
 
     Args:
-        method: slic finds superpixels, and takes those coloured like the border for background;
-            kmeans sorts colours; threshold parts tones (Otsu), local those brighter than their
-            surroundings; felzenszwalb, watershed, mean-shift and merge (of superpixels) find
-            regions alike in colour; components finds connected pieces, alpha what is opaque,
-            grabcut the subject; features sorts by what an autoencoder sees. slic if not given,
+        method: grabcut finds the subject; slic parts all of the picture into superpixels of about
+            one size, none of them background; kmeans sorts colours; threshold parts tones (Otsu),
+            local those brighter than their surroundings; felzenszwalb, watershed, mean-shift and
+            merge (of superpixels) find regions alike in colour; components finds connected pieces,
+            alpha what is opaque; features sorts by what an autoencoder sees. grabcut if not given,
             unless features is.
         n: About how many superpixels (slic, 200 if not given), how many colours (kmeans, 4), tones
             (threshold, 2, up to 5) or groups (features, 6).
-        compactness: How square superpixels are, against how true to colours (slic, 10 if not
+        compactness: How square superpixels are, against how true to colours (slic, 20 if not
             given); 1 follows every edge, 100 is nearly a grid.
         scale: How large regions are (felzenszwalb, 100 if not given).
         tolerance: Difference in CIE Lab that is overlooked: between neighbours (mean-shift, 10 if
             not given), regions (merge, 12), from the border's colour (components, 12), or the least
             depth of a basin between edges (watershed, 4).
         size: Side of the surroundings in pixels (local, 51 if not given).
-        box: X:Y:W:H in pixels, around all of the subject (grabcut); without it, it is guessed.
+        box: X:Y:W:H in pixels, around all of the subject (grabcut); what of it lies outside of the
+            picture is cut off. Without it, it is guessed.
         features: A trained autoencoder (imagegen train DATA --preset autoencoder).
     """
     settings = {
@@ -108,7 +110,7 @@ def segment(
         "scale": scale,
         "tolerance": tolerance,
         "size": size,
-        "box": box,
+        "box": None if box is None else _within(box, color),
         "features": features,
     }
     assert method is not None  # as the check leaves it
@@ -116,7 +118,7 @@ def segment(
     if method == "alpha":
         return shown.astype(np.int32)
     seen = color[shown]
-    if len(seen) == 0 or (seen == seen[0]).all():
+    if len(seen) == 0 or (method != "slic" and (seen == seen[0]).all()):
         # Nothing to tell apart: all that is visible is subject on a transparent ground, else ground
         return (shown & (not shown.all())).astype(np.int32)
     if not shown.all():
@@ -139,6 +141,22 @@ def parse_box(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
+def _within(text: str, color: Floats) -> Box:
+    """Cut a box off at the edges of the picture.
+
+    Raises:
+        BadPictureError: if nothing of it is left.
+    """
+    x, y, width, height = parse_box(text)
+    tall, wide = color.shape[:2]
+    if x >= wide or y >= tall:
+        raise BadPictureError(
+            f"box={text} lies outside of the picture, which is {wide}x{tall} at this step",
+            f"give X:Y:W:H with X under {wide} and Y under {tall}",
+        )
+    return x, y, min(width, wide - x), min(height, tall - y)
+
+
 def _part(
     color: Floats, alpha: Floats | None, shown: Mask, method: str, settings: dict[str, Any]
 ) -> tuple[Labels, Mask]:
@@ -148,15 +166,11 @@ def _part(
         regions = partition.components(color, shown, tolerance)
         return regions, regions == 0
     if method == "grabcut":
-        regions = grabcut(color, settings["box"] and parse_box(settings["box"]))
+        regions = grabcut(color, settings["box"])
         return regions, regions == 0
     if method == "slic":
-        small = shrink(color)
-        regions = partition.superpixels(small, settings["n"], settings["compactness"])
-        means = partition.means(lab(small), regions)
-        side = partition.nearest(means, partition.centers(means, 2))
-        regions = enlarge(regions, color)
-        return regions, side[regions] == _at_border(side[regions])
+        regions = _superpixels(color, shown, settings["n"], settings["compactness"])
+        return enlarge(regions, color), np.zeros_like(shown)
     if method == "threshold":
         regions = partition.otsu(color, shown, settings["n"])
     elif method == "local":
@@ -176,6 +190,15 @@ def _part(
         regions = partition.by_features(shrink(color), opacity, settings["features"], settings["n"])
         regions = enlarge(regions, color)
     return regions, regions == _at_border(regions)
+
+
+def _superpixels(color: Floats, shown: Mask, n: int, compactness: float) -> Labels:
+    """Part a small copy into superpixels, about `n` of what can be seen; all else is one region."""
+    regions = partition.superpixels(shrink(color), round(n / shown.mean()), compactness)
+    seen = shrink(shown[..., None].astype(np.float32))[..., 0] > 0
+    regions = np.where(np.isin(regions, regions[seen]), regions, -1)
+    _, numbered = np.unique(regions, return_inverse=True)
+    return np.asarray(numbered.reshape(regions.shape), np.int32)
 
 
 def _at_border(regions: Labels) -> int:

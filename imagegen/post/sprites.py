@@ -63,6 +63,7 @@ def _is_empty(cell: Pixels) -> bool:
 @operation("geometry", "nine-patch:width=300,height=120,border=16")
 def nine_patch(
     pixels: Pixels,
+    max_pixels: int,
     *,
     width: Side,
     height: Side,
@@ -79,7 +80,7 @@ def nine_patch(
         border: How far corners reach into the picture, in pixels.
         middle: What becomes of all but the corners.
     """
-    check_size(width, height)
+    check_size(width, height, max_pixels)
     tall, wide = pixels.color.shape[:2]
     across = _patch("width", wide, width, border, middle)
     down = _patch("height", tall, height, border, middle)
@@ -120,6 +121,7 @@ def _check_sizes(settings: dict[str, Any]) -> None:
 @operation("report", "icons:sizes='16 32 48 256'", check=_check_sizes)
 def icons(
     pixels: Pixels,
+    max_pixels: int,
     extras: Extras,
     *,
     sizes: str = "16 32 48 64 128 256",
@@ -136,9 +138,9 @@ def icons(
     """
     tall, wide = pixels.color.shape[:2]
     if tall != wide:
-        pixels, _ = pad(pixels, square=True, fill="transparent")
+        pixels, _ = pad(pixels, max_pixels, square=True, fill="transparent")
     wanted = _sizes(sizes)
-    drawn = {size: _icon(pixels, size, method) for size in wanted}
+    drawn = {size: _icon(pixels, max_pixels, size, method) for size in wanted}
     for size, icon in drawn.items():
         extras[f"icon-{size}.png"] = icon
     fit = [drawn[size] for size in wanted if size <= 256]
@@ -150,8 +152,10 @@ def icons(
     return {"sizes": wanted}
 
 
-def _icon(pixels: Pixels, size: int, method: Literal["area", "lanczos", "nearest"]) -> Image.Image:
+def _icon(
+    pixels: Pixels, max_pixels: int, size: int, method: Literal["area", "lanczos", "nearest"]
+) -> Image.Image:
     grows = size >= len(pixels.color)
     chosen = "lanczos" if grows and method == "area" else method
-    icon, _ = resize(pixels, width=size, height=size, method=chosen)
+    icon, _ = resize(pixels, max_pixels, width=size, height=size, method=chosen)
     return to_image(Pixels(icon.color, icon.alpha, 255)).convert("RGBA")

@@ -75,6 +75,7 @@ def offset(
 @operation("geometry", "tile:columns=3,rows=2")
 def tile(
     pixels: Pixels,
+    max_pixels: int,
     *,
     columns: Annotated[int, Field(ge=1, le=64)] = 2,
     rows: Annotated[int, Field(ge=1, le=64)] = 2,
@@ -86,7 +87,7 @@ def tile(
         rows: How often down.
     """
     tall, wide = pixels.color.shape[:2]
-    check_size(wide * columns, tall * rows)
+    check_size(wide * columns, tall * rows, max_pixels)
 
     def repeat(plane: Any) -> Any:
         return np.tile(plane, (rows, columns, 1)[: plane.ndim])

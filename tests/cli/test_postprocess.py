@@ -449,6 +449,28 @@ def test_a_wide_picture_and_a_raised_limit(call: Call) -> None:
         "postprocess", "wide.png", "--op", "median", "-o", "o", "--max-megapixels", 2, code=1
     )
     assert "limit is 2" in answer.err
+    steps = ("--op", "pad:square=true", "-o", "o")
+    answer = call("postprocess", "wide.png", *steps, "--max-megapixels", 9, code=1)
+    assert "pad: the result would be 30000x30000, which is too large: 900 megapixels" in answer.err
+    assert "--max-megapixels 900" in answer.err
+
+
+def test_the_comment_of_a_picture_is_kept(call: Call) -> None:
+    picture = Image.new("RGB", (4, 3))
+    picture.save("plain.jpg", comment="taken on Monday")
+    picture.save("french.gif", comment="pris \u00e0 midi".encode("latin-1"))
+    turned = picture.getexif()
+    turned[0x0112] = 6
+    picture.save("turned.jpg", comment="\u65e5\u672c\0".encode(), exif=turned)
+    call("postprocess", ".", "--op", "median", "-o", "o")
+    call("postprocess", "o/plain.png", "--op", "median", "-o", "again")
+    for name, expected in (
+        ("o/plain", "taken on Monday"),
+        ("again/plain", "taken on Monday"),
+        ("o/french", "pris \u00e0 midi"),
+        ("o/turned", "\u65e5\u672c"),
+    ):
+        assert Image.open(f"{name}.png").info["Comment"] == expected
 
 
 def test_of_an_animation_the_first_frame_is_taken_and_that_is_said(call: Call) -> None:

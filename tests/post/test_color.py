@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 from skimage.exposure import match_histograms
 
 from imagegen.errors import SettingsError
+from imagegen.images import files
 from imagegen.images.pixels import to_pixels
 from imagegen.post.chain import build_chain
 from imagegen.post.color import from_linear, luminance, to_linear
@@ -442,6 +444,24 @@ def test_a_hald_picture_does_what_ffmpeg_does(tmp_path: Path) -> None:
     graph = "[0]format=rgb24[a];[1]format=rgb24[b];[a][b]haldclut=interp=tetrahedral"
     expected = ffmpeg("-i", file2, "-filter_complex", graph, image=COLORS)
     assert np.abs(out - expected).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_hald_picture_does_what_imagemagick_does(tmp_path: Path, bits: int) -> None:
+    program = shutil.which("convert")
+    if program is None:
+        pytest.skip("ImageMagick's convert is not installed")
+    hald, photo, out = (str(tmp_path / name) for name in ("hald.png", "photo.png", "out.png"))
+    grade = ["-modulate", "100,150", "-sigmoidal-contrast", "5", "-depth", str(bits)]
+    subprocess.run([program, "hald:8", *grade, hald], check=True)
+    Image.fromarray(photograph := data.astronaut()).save(photo)
+    # To 8 bit it would cut off what we round.
+    subprocess.run([program, photo, hald, "-hald-clut", "-depth", "16", out], check=True)
+    expected = files.read(Path(out).read_bytes()).pixels.color * 255
+    assert np.abs(expected - photograph).mean() > 10
+    for interpolation, off in (("trilinear", 0.51), ("tetrahedral", 1.5)):
+        ours = apply({"lut": {"file": hald, "interpolation": interpolation}}, photograph)
+        assert np.abs(ours - expected).max() < off
 
 
 def test_tables_of_one_dimension_and_domains(tmp_path: Path) -> None:

@@ -82,6 +82,18 @@ def test_outlines_have_their_width_and_no_place_else(width: int) -> None:
     assert (out[~line] == 0).all()
 
 
+@pytest.mark.parametrize("tone", [0, 60, 128, 200, 255])
+def test_outlines_stand_out_from_any_grey(tone: int) -> None:
+    values = np.full((12, 16), tone, np.uint8)
+    values[:, 9:] = tone + 2 if tone < 128 else tone - 2
+    out = levels(Image.fromarray(values), IT, "outline:width=2")
+    assert (out[:, 8:10] == 255).all()
+    assert (out[:, [7, 10]] == 0).all()
+    assert (out[:, [*range(7), *range(11, 16)]] == values[:, [*range(7), *range(11, 16)]]).all()
+    chosen = levels(Image.fromarray(values), IT, "outline:width=2,color=#ffffff")
+    assert (chosen[:, [7, 10]] == values[:, [7, 10]]).all()
+
+
 def test_facts() -> None:
     (report,) = run(two_parts(), IT, "region-stats").reports
     ground, subject = report["regions"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from imagegen.errors import SettingsError
 from imagegen.images.pixels import Pixels, to_pixels
+from imagegen.images.reading import BadPictureError
 from imagegen.post.chain import build_chain
 from imagegen.post.operations import OPERATIONS
 from imagegen.post.region import mask
@@ -19,7 +20,6 @@ from tests.post.conftest import MODES, picture
 
 METHODS = [name for name in get_args(Method) if name not in ("alpha", "features")]
 SUBJECT = [
-    "slic",
     "kmeans",
     "threshold",
     "merge",
@@ -91,7 +91,7 @@ def test_any_picture(method: str, kind: str) -> None:
     assert found.min() >= 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "slic"])
 def test_a_flat_picture_is_all_background(method: str) -> None:
     assert (labels(Image.new("RGB", (9, 9), "teal"), method) == 0).all()
 
@@ -100,7 +100,59 @@ def test_large_pictures_are_segmented_small() -> None:
     image, inside = two_colors()
     big = image.resize((1024, 768), Image.Resampling.NEAREST)
     expected = np.repeat(np.repeat(inside, 16, 0), 16, 1)
-    assert ((labels(big, "slic") >= 1) == expected).mean() > 0.99
+    assert ((labels(big, "merge") >= 1) == expected).mean() > 0.99
+
+
+@pytest.mark.parametrize("n", [20, 100, 400])
+def test_superpixels_are_a_mosaic_of_about_as_many_as_asked_for(n: int) -> None:
+    image = Image.effect_mandelbrot((400, 300), (-2, -1, 1, 1), 50).convert("RGB")
+    parts = labels(image, "slic", n=n)
+    area = np.bincount(parts.ravel())
+    assert area[0] == 0
+    assert 0.7 * n <= (area > 0).sum() <= 1.3 * n
+    assert area.max() < 6 * parts.size / n
+    flat = labels(Image.new("RGB", (90, 60), "teal"), "slic", n=n)
+    assert 0.7 * n <= flat.max() <= 1.3 * n
+
+
+def test_superpixels_are_made_of_what_can_be_seen() -> None:
+    image = Image.effect_mandelbrot((300, 300), (-2, -1, 1, 1), 50).convert("RGB")
+    alpha = np.zeros((300, 300), np.uint8)
+    alpha[50:200, 50:200] = 255
+    image.putalpha(Image.fromarray(alpha))
+    parts = labels(image, "slic", n=100)
+    assert ((parts == 0) == (alpha == 0)).all()
+    assert 70 <= parts.max() <= 150
+
+
+def test_what_regions_make_of_superpixels() -> None:
+    image = Image.effect_mandelbrot((120, 90), (-2, -1, 1, 1), 50).convert("RGB")
+    steps = ["segment:method=slic,n=60,as=it", "region-stats"]
+    picture = build_chain(steps).run(to_pixels(image))
+    regions = picture.reports[0]["regions"]
+    assert [one["label"] for one in regions] == list(range(1, len(regions) + 1))
+    assert sum(one["pixels"] for one in regions) == 120 * 90
+    for expression, pixels in (
+        ("it", 120 * 90),
+        ("background", 0),
+        ("label:1", regions[0]["pixels"]),
+        ("largest", max(one["pixels"] for one in regions)),
+    ):
+        assert mask(expression, picture.pixels, picture.maps).sum() == pixels
+    means = np.asarray(build_chain([steps[0], "region-mean"])(image)).reshape(-1, 3)
+    assert 1 < len(np.unique(means, axis=0)) <= len(regions)
+
+
+def test_a_box_outside_of_the_picture() -> None:
+    image, inside = two_colors()
+    for box in ("64:0:9:9", "0:48:9:9"):
+        with pytest.raises(BadPictureError, match=f"box={box} lies outside .* which is 64x48 at"):
+            labels(image, "grabcut", box=box)  # type: ignore[arg-type]
+    with pytest.raises(BadPictureError, match="lies outside"):
+        labels(Image.new("RGB", (9, 9)), "grabcut", box="9:0:3:3")  # type: ignore[arg-type]
+    beyond = labels(image, "grabcut", box="12:8:900:900")  # type: ignore[arg-type]
+    assert (beyond == labels(image, "grabcut", box="12:8:52:40")).all()  # type: ignore[arg-type]
+    assert iou(beyond == 1, inside) > 0.9
 
 
 def test_region_expressions() -> None:
@@ -192,7 +244,7 @@ def test_features_part_what_the_autoencoder_sees_apart() -> None:
         ("method=features", "features: missing; expected the name of a trained autoencoder"),
         ("method=slic,features=sprites", "features: would be ignored by method=slic"),
         ("method=grabcut,box=1:2:3", "box: expected X:Y:W:H in pixels"),
-        ("box=1:2:3:4", "box: would be ignored by method=slic"),
+        ("method=slic,box=1:2:3:4", "box: would be ignored by method=slic"),
         ("method=threshold,n=6", "n: expected up to 5 for method=threshold, got 6"),
         ("method=watershd", "method: expected one of slic, "),
     ],
