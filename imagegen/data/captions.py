@@ -132,6 +132,8 @@ def _take(
     folder = PurePosixPath(table).parent
     found, missing, example = 0, 0, ""
     for line, row in _rows(table, _decoded(table, load)):
+        if _first(row, (*TEXTS, *LABELS)) is None:
+            continue
         file = _first(row, NAMES)
         if file is None:
             if line <= 2:  # some other table

@@ -113,6 +113,7 @@ def test_tables_that_can_not_be_read(
 
 def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
     (folder / "prices.csv").write_text("what,price\ncat,3\n")
+    (folder / "scores.csv").write_text("file,score\nkoala.jpg,5\n")
     assert texts(folder) is None
 
 
