@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _PART = "give a picture file that holds the upper part, such as a PNG"
 MAX_SEED = 2**63 - 1
 MOST_REJECTED = 9
+NAMED = 5
+"""Unknown words of a text that are named, at most."""
 """Copies left out for each picture wanted before there is no point in going on."""
 
 
@@ -219,12 +222,18 @@ def generate(
 def _warn_of_words(family: Family, prompt: str) -> None:
     """Name the words that the model does not know, and the nearest ones it does."""
     from imagegen.cli import console
+    from imagegen.data.words import TOKENS
 
     words = family.condition.vocabulary
     assert words is not None
-    for word, near in words.unknown(prompt).items():
+    unknown = words.unknown(prompt)
+    for word, near in islice(unknown.items(), NAMED):
         also = f"; known are {', '.join(near)}" if near else ""
         console.say(f"warning: '{word}' is not a word it knows: read in pieces{also}")
+    if len(unknown) > NAMED:
+        console.say(f"warning: nor are {len(unknown) - NAMED:,} others")
+    if words.is_cut(prompt):
+        console.say(f"warning: the text is long: only its first {TOKENS} words and pieces count")
 
 
 def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images, str]:

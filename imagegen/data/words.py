@@ -84,6 +84,10 @@ class Vocabulary:
         """
         return list(islice(self._spelt(text), TOKENS))
 
+    def is_cut(self, text: str) -> bool:
+        """Say whether a text has more words and pieces than count."""
+        return next(islice(self._spelt(text), TOKENS, None), None) is not None
+
     def _spelt(self, text: str) -> Iterable[int]:
         words, pieces = self._numbers
         for word in split(text):

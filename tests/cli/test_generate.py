@@ -200,6 +200,31 @@ def test_mistakes(call: Call, words: str, code: int, expected: str) -> None:
     assert not list(Path().iterdir())
 
 
+def test_words_that_it_does_not_know_are_named(call: Call, trained: Path) -> None:
+    answer = call("generate", "a smilling face, qwx", "--seed", 3, "-o", "a.png")
+    assert "warning: 'smilling' is not a word it knows: read in pieces; known are smiling" in (
+        answer.err
+    )
+    assert "'face'" not in answer.err
+    again = call("generate", "a smilling face, qwx", "--seed", 3, "-o", "b.png")
+    other = call("generate", "a crying face", "--seed", 3, "-o", "c.png")
+    assert "warning" in again.err
+    assert "warning" not in other.err
+    first, second, third = (Image.open(f"{name}.png") for name in "abc")
+    assert first.tobytes() == second.tobytes() != third.tobytes()
+    assert metadata.read(first)["prompt"] == "a smilling face, qwx"  # type: ignore[index]
+
+
+def test_ten_thousand_letters(call: Call, trained: Path) -> None:
+    text = " ".join(f"word{number}" for number in range(1300))
+    answer = call("generate", text, "-o", "a.png")
+    assert len(text) > 10_000
+    assert len(answer.err.splitlines()) < 12
+    assert "nor are 1,295 others" in answer.err
+    assert "only its first 32 words and pieces count" in answer.err
+    assert Path("a.png").exists()
+
+
 def test_no_model_at_all(call: Call, trained: Path) -> None:
     shutil.rmtree(trained)
     assert "imagegen train sample:smileys" in call("generate", code=4).err

@@ -66,3 +66,10 @@ def test_no_texts_at_all():
     none = Vocabulary.of([])
     assert len(none) == 1
     assert none.tokens("cat") == []
+
+
+def test_texts_that_are_cut_say_so():
+    known = Vocabulary.of(["a red cat"] * 2)
+    assert not known.is_cut("red " * TOKENS)
+    assert known.is_cut("red " * (TOKENS + 1))
+    assert len(known.tokens("red " * (TOKENS + 1))) == TOKENS
