@@ -113,7 +113,8 @@ def why(rows: Sequence[Row]) -> str:
     elif near:
         names = " and ".join(row.record["model"] for row in near)
         told += f", though too near to that of {names} to tell them apart"
-    if best.record["copies_interval"][0] > (best.record["copies_among_real"] or 0):
+    least = best.record["copies_interval"][0] if best.record["copies"] else 0
+    if least > (best.record["copies_among_real"] or 0):
         copies = percent(best.record["copies"])
         told += f"; {copies} of its pictures are copies of training pictures: look at them"
     quick = min(near, key=lambda row: row.subject.seconds, default=None)

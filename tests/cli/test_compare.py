@@ -1,10 +1,13 @@
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from imagegen import registry
-from imagegen.evaluate import own
+from imagegen.evaluate import comparison, own
+from imagegen.evaluate.measure import Evaluation
 
 SMALL = ("--set", "data.size=16", "--set", "model.width=16", "-n", 50)
 
@@ -66,3 +69,13 @@ def test_nothing_is_overwritten(call, tmp_path):
         assert name in answer.err
         assert (tmp_path / name).read_bytes() == b"precious"
         (tmp_path / name).unlink()
+
+
+def test_copies_are_spoken_of_only_where_there_are_some():
+    def row(copies: float, low: float) -> comparison.Row:
+        record = {"model": "a", "kid": 0.5, "copies": copies, "copies_interval": [low, 0.2]}
+        evaluation = Evaluation({**record, "copies_among_real": 0.0}, np.zeros(2))
+        return comparison.Row("gan", SimpleNamespace(evaluation=evaluation, seconds=1.0), 1, (0, 0))  # type: ignore[arg-type]
+
+    assert comparison.why([row(0.0, 1e-17)]) == "use a: its KID of 0.500 is the lowest"
+    assert "10% of its pictures are copies" in comparison.why([row(0.1, 0.05)])
