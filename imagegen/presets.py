@@ -23,7 +23,6 @@ Keys = tuple[str, ...]
 S = TypeVar("S", bound=Settings)
 
 MAX_BYTES = 65_536  # a preset is a page of text; PyYAML needs minutes for megabytes
-DEFAULT_PRESET = "gan"
 SEE = "imagegen presets ls"
 
 
@@ -361,7 +360,7 @@ def _validated(model: type[S], values: Any, above: Keys, layer: Layer) -> S:
             problem = f"{message}, got {json.dumps(first['input'])}"
         more = f" (and {len(others)} more)" if others else ""
         family = layer.get(("family",)) if above else None  # whose own section it is
-        hint = f"imagegen presets show {family or DEFAULT_PRESET} lists every key"
+        hint = f"imagegen presets show {family or 'base'} lists every key"
         raise SettingsError(f"{origin}: {path}: {problem}{more}", hint) from None
 
 

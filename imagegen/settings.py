@@ -68,6 +68,8 @@ class DataSettings(Settings):
     """What transparent pictures are laid on when the model has no alpha channel."""
     fit: Literal["crop", "pad"] = "crop"
     """Make a picture square by cropping its centre, or by padding it with the background."""
+    resample: Literal["lanczos", "nearest"] = "lanczos"
+    """How pictures are brought to the size. `nearest` makes no new colours: for pixel art."""
     captions: Literal["auto", "from-names", "none"] = "auto"
     """Where captions come from: `auto` takes NAME.txt beside NAME.png and tables (CSV, JSON lines),
     `from-names` the words of folders and file names, `none` trains without."""
@@ -144,8 +146,9 @@ class Config(Settings):
 
     description: str = ""
     """What the preset is for, in a line."""
-    family: str = "gan"
-    """The kind of model: a name from the catalog of families."""
+    family: str = "auto"
+    """The kind of model: a name from the catalog of families. `auto` takes the preset that was best
+    in the most similar comparison, by the kind and number of the pictures and the budget."""
     data: DataSettings = DataSettings()
     model: dict[str, Any] = {}
     autoencoder: AutoencoderSettings | None = None

@@ -168,12 +168,13 @@ def _described(record: dict[str, Any]) -> Iterator[str]:
             f"{likelihood['nats_error']:.2g} nats, {likelihood['bits_per_dim']:.3g} bits per "
             f"dimension, of {likelihood['n']} other real ones"
         )
-    if (fidelity := record["fidelity"]) is not None:
-        shares = [f"{fidelity[key] or 0:.0%}" for key in ("generated", "held_out", "chance")]
-        yield (
-            f"{'label recognised':26}{shares[0]} of the pictures, {shares[1]} of other real ones, "
-            f"{shares[2]} by chance"
-        )
+    for key, name in (("fidelity", "label recognised"), ("text_fidelity", "text told from nine")):
+        if (fidelity := record[key]) is not None:
+            shares = [f"{fidelity[side] or 0:.0%}" for side in ("generated", "held_out", "chance")]
+            yield (
+                f"{name:26}{shares[0]} of the pictures, {shares[1]} of other real ones, "
+                f"{shares[2]} by chance"
+            )
     if record["labels"]:
         yield ""
         yield f"{'label':26}{'drawn':>7}{'real':>7}{'seen as':>9}{'coverage':>10}{'KID':>10}"

@@ -51,14 +51,15 @@ def show(
     from imagegen.post.chain import build_chain
 
     layer = presets.resolve([name])
-    config = presets.check(layer)
-    build_chain(config.postprocess)
-    kind = FAMILIES[config.family]
-    full = presets.filled(
-        config,
-        model=presets.check_section(kind.Model, "model", layer),
-        sample=presets.check_section(kind.Sampling, "sample", layer),
-    )
+    full = presets.check(layer)
+    build_chain(full.postprocess)
+    if full.family != "auto":
+        kind = FAMILIES[full.family]
+        full = presets.filled(
+            full,
+            model=presets.check_section(kind.Model, "model", layer),
+            sample=presets.check_section(kind.Sampling, "sample", layer),
+        )
     if as_json:
         emit_json(full.model_dump(mode="json"))
     else:

@@ -121,8 +121,6 @@ def train(
         parent = registry.find(continue_from)
         layer = parent.settings()
         data = data or str(registry.data(parent).get("source", ""))
-    elif not presets:
-        layer = preset_files.load_with_parents(preset_files.DEFAULT_PRESET)
     layer = preset_files.resolve(
         presets or [],
         sets or [],
@@ -140,7 +138,13 @@ def train(
     from imagegen.train.parallel import World, joined, rank
 
     talk = Narrator(as_json)
-    config, _, _, _ = _checked(layer)
+    if data:
+        name = registry.check_name(name or name_of(data))
+    config = preset_files.check(layer)
+    if data and config.family == "auto":
+        layer = _choose_family(layer, data, None if force else name, talk)
+    if data or config.family != "auto":
+        config, _, _, _ = _checked(layer)
     if rank() > 0 and (print_config or dry_run):
         return  # the first process says it
     if print_config:
@@ -149,9 +153,8 @@ def train(
         else:
             console.emit(preset_files.dump(config, layer).rstrip())
         return
-    if not data:
+    if not data or not name:
         raise SettingsError("nothing to train on", "give a folder: imagegen train DATA")
-    name = registry.check_name(name or name_of(data))
     if parent is not None and parent.name == name:
         raise SettingsError(
             f"model '{name}' can't be its own beginning", "give the new one a name: --name NAME"
@@ -204,6 +207,26 @@ def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
     network = presets.check_section(kind.Model, "model", layer)
     sampling = presets.check_section(kind.Sampling, "sample", layer)
     return presets.filled(config, model=network, sample=sampling), kind, network, sampling
+
+
+def _choose_family(layer: Layer, data: str, begun: str | None, talk: Narrator) -> Layer:
+    """Return what is set, laid over the preset that promises most, or that of a model begun."""
+    from imagegen import presets, registry
+    from imagegen.train import auto
+
+    preset = None
+    if begun is not None:
+        known = registry.Model(registry.models_folder() / begun)
+        if (known.path / "config.yaml").exists():
+            preset = auto.like(known.settings())
+    if preset is None:
+        preset, why = auto.choose(layer, data)
+        talk.say(f"  preset {preset}: {why}")
+        talk.event("chosen", key="preset", value=preset, reason=why)
+    below = presets.load_with_parents(preset)
+    above = presets.Layer().over(layer)
+    above.values.pop("family", None)
+    return above.over(below)
 
 
 def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:

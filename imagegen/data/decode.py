@@ -16,6 +16,8 @@ from PIL import Image, ImageCms
 
 from imagegen.images.reading import open_picture, reasons
 
+RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -35,10 +37,16 @@ class Picture:
     deep: npt.NDArray[np.uint16] | None = None
 
 
-def decode(data: bytes, size: int, fit: Literal["crop", "pad"] = "crop") -> Picture:
+def decode(
+    data: bytes,
+    size: int,
+    fit: Literal["crop", "pad"] = "crop",
+    resample: Literal["lanczos", "nearest"] = "lanczos",
+) -> Picture:
     """Decode a picture file and make it size x size pixels.
 
     `crop` takes the central square; `pad` keeps everything, centred on a transparent square.
+    `nearest` takes pixels as they are, `lanczos` mixes them.
 
     Raises:
         BadPictureError: the file cannot be used; the text says why in a few words.
@@ -46,17 +54,17 @@ def decode(data: bytes, size: int, fit: Literal["crop", "pad"] = "crop") -> Pict
     image = open_picture(data, at_least=3 * size)
     with reasons():
         if not _is_deep(image):
-            return _fit(_premultiplied(image), size, fit)
+            return _fit(_premultiplied(image), size, fit, RESAMPLING[resample])
         values = _deep_grey(image)
         clear = image.info.get("transparency")
         grey = Image.fromarray(np.rint(values * 255).astype(np.uint8))
         if isinstance(clear, int):
             opaque = np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)
             grey.putalpha(Image.fromarray(opaque))
-        picture = _fit(_premultiplied(grey), size, fit)
+        picture = _fit(_premultiplied(grey), size, fit, RESAMPLING[resample])
         if isinstance(clear, int) or fit == "pad":
             return picture
-        return replace(picture, deep=_fit_deep(values, size))
+        return replace(picture, deep=_fit_deep(values, size, RESAMPLING[resample]))
 
 
 def decode_part(data: bytes, width: int) -> npt.NDArray[np.uint8]:
@@ -71,7 +79,9 @@ def decode_part(data: bytes, width: int) -> npt.NDArray[np.uint8]:
     image = open_picture(data)
     with reasons():
         height = max(1, round(image.height * width / image.width))
-        return _resize(_premultiplied(image), (width, height), (0, 0, *image.size))
+        return _resize(
+            _premultiplied(image), (width, height), (0, 0, *image.size), RESAMPLING["lanczos"]
+        )
 
 
 def _premultiplied(image: Image.Image) -> Image.Image:
@@ -123,18 +133,20 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return converted or image
 
 
-def _fit(image: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Picture:
+def _fit(
+    image: Image.Image, size: int, fit: Literal["crop", "pad"], method: Image.Resampling
+) -> Picture:
     """Resize a premultiplied picture to the square."""
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
-        resized = _resize(image, (size, size), (left, top, left + side, top + side))
+        resized = _resize(image, (size, size), (left, top, left + side, top + side), method)
         pixels = resized
     else:
         side = max(width, height)
         inner = max(1, round(size * width / side)), max(1, round(size * height / side))
-        resized = _resize(image, inner, (0, 0, width, height))
+        resized = _resize(image, inner, (0, 0, width, height), method)
         left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
         pixels = np.zeros((size, size, 4), np.uint8)
         pixels[top : top + inner[1], left : left + inner[0]] = resized
@@ -142,22 +154,27 @@ def _fit(image: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Picture:
     return Picture(pixels, transparent, enlarged=side < size)
 
 
-def _fit_deep(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.uint16]:
+def _fit_deep(
+    values: npt.NDArray[np.float32], size: int, method: Image.Resampling
+) -> npt.NDArray[np.uint16]:
     """Return the central square of a grey picture, (H, W) in [0, 1], as (size, size)."""
     height, width = values.shape
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     resized = Image.fromarray(values).resize(
-        (size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side)
+        (size, size), method, (left, top, left + side, top + side)
     )
     deep: npt.NDArray[np.uint16] = np.rint(np.asarray(resized).clip(0, 1) * 65535).astype(np.uint16)
     return deep
 
 
 def _resize(
-    image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int]
+    image: Image.Image,
+    size: tuple[int, int],
+    box: tuple[int, int, int, int],
+    method: Image.Resampling,
 ) -> npt.NDArray[np.uint8]:
-    pixels = np.array(image.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=3.0))
+    pixels = np.array(image.resize(size, method, box, reducing_gap=3.0))
     # Lanczos overshoots at edges, and a colour above its alpha cannot exist.
     pixels[..., :3] = np.minimum(pixels[..., :3], pixels[..., 3:])
     return pixels

@@ -269,13 +269,32 @@ def typical_side(source: str) -> int:
     """
     sides = []
     with scan(source) as found, pillow_warnings():
-        entries = sorted(found.entries, key=lambda entry: entry.position)
-        for entry in entries[:: max(1, len(entries) // 48)]:
+        for entry in _few(found.entries):
             with suppress(BadPictureError):
                 sides.append(min(open_picture(entry.read()).size))
     if not sides:
         raise UserError(f"no picture in {source} can be read", "see what the files are")
     return sorted(sides)[len(sides) // 2]
+
+
+def glance(source: str, settings: DataSettings) -> tuple[int, Channels]:
+    """Return how many pictures a source seems to have, and of which kind a few dozen of them are.
+
+    That none of those can be used is no error here: reading all will say more.
+
+    Raises:
+        UserError: the source cannot be read, or has no pictures.
+    """
+    with scan(source) as found, pillow_warnings():
+        results = [result for _, result in _decode_all(_few(found.entries), settings)]
+    pictures = [result for result in results if isinstance(result, Picture)]
+    return len(found.entries), _channels(pictures, settings)
+
+
+def _few(entries: Sequence[Entry]) -> list[Entry]:
+    """Return a few dozen of the files of a source, evenly spread, in its order."""
+    ordered = sorted(entries, key=lambda entry: entry.position)
+    return ordered[:: max(1, len(ordered) // 48)]
 
 
 def _decode_all(
@@ -291,7 +310,9 @@ def _decode_all(
     with ThreadPoolExecutor(threads) as pool:
         for entry in entries:
             try:
-                job = pool.submit(decode, entry.read(), settings.size, settings.fit)
+                job = pool.submit(
+                    decode, entry.read(), settings.size, settings.fit, settings.resample
+                )
             except BadPictureError as error:
                 job = Future()
                 job.set_exception(error)

@@ -72,6 +72,9 @@ def _evidence(known: Facts) -> str:
     if measured.fidelity:
         asked, real = measured.fidelity.generated, measured.fidelity.held_out
         rows.append(("right label", facts.percent(asked), facts.percent(real)))
+    if measured.text_fidelity:
+        asked, real = measured.text_fidelity.generated, measured.text_fidelity.held_out
+        rows.append(("text told from nine others", facts.percent(asked), facts.percent(real)))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     sizes = measured.equal_sizes
     equal = f" Precision to Vendi: {sizes.n:,} of each." if sizes and sizes.n else ""

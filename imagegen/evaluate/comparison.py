@@ -51,6 +51,12 @@ class Row:
         found = self.record["fidelity"]
         return None if found is None else found["generated"]
 
+    @property
+    def text_fidelity(self) -> float | None:
+        """Share of the pictures whose text a judge tells from nine others, in [0, 1]."""
+        found = self.record["text_fidelity"]
+        return None if found is None else found["generated"]
+
     def as_json(self) -> Record:
         """Return its line of the table."""
         keys = ("model", "step", "kid", "kid_interval", "coverage", "copies", "copies_interval")
@@ -58,6 +64,7 @@ class Row:
             "preset": self.preset,
             **{key: self.record[key] for key in keys},
             "fidelity": self.fidelity,
+            "text_fidelity": self.text_fidelity,
             "seconds_a_picture": self.subject.seconds,
             "bytes": self.bytes,
             "kid_behind_interval": list(self.behind),
@@ -123,7 +130,7 @@ def why(rows: Sequence[Row]) -> str:
     return told
 
 
-HEADS = ("preset", "KID", "coverage", "copies", "label", "s/picture", "MB", "steps")
+HEADS = ("preset", "KID", "coverage", "copies", "label", "text", "s/picture", "MB", "steps")
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -136,6 +143,7 @@ def cells(row: Row) -> tuple[str, ...]:
         percent(record["coverage"]),
         percent(record["copies"]),
         "-" if row.fidelity is None else percent(row.fidelity),
+        "-" if row.text_fidelity is None else percent(row.text_fidelity),
         f"{row.subject.seconds:.2g}",
         f"{row.bytes / 1e6:.1f}",
         f"{record['step']:,}",

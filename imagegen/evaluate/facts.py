@@ -69,7 +69,7 @@ class Pair(_Known):
 
 
 class Fidelity(_Known):
-    """Shares of pictures in which a classifier finds the label that was asked for, in [0, 1]."""
+    """Shares of pictures in which a judge finds what was asked for, in [0, 1]."""
 
     generated: float
     generated_interval: Interval | None = None
@@ -110,6 +110,7 @@ class Evaluation(Scores):
     copy_threshold: float | None = None
     pairs: tuple[Pair, ...] = ()
     fidelity: Fidelity | None = None
+    text_fidelity: Fidelity | None = None
     labels: dict[str, LabelScores] = {}
     sample: dict[str, Any] = {}
     warnings: tuple[str, ...] = ()

@@ -18,8 +18,8 @@ from imagegen.data.store import Images, Indices, Pictures, as_numbers
 from imagegen.errors import UserError
 from imagegen.evaluate import metrics
 from imagegen.evaluate.copies import Index
-from imagegen.evaluate.features import Extractor, Report, silent
-from imagegen.evaluate.judge import Judge
+from imagegen.evaluate.features import Extractor, Floats, Report, silent
+from imagegen.evaluate.judge import CaptionJudge, Judge
 
 LEAST = 10
 """Pictures a side below which nothing can be said."""
@@ -160,6 +160,7 @@ def measure(
     record |= _copies(generated, index)
     report("comparing", 2, 3)
     record |= _labels(generated, reference, x, y, kernels)
+    record["text_fidelity"] = _texts(generated, reference, x, y)
     record["warnings"] = [*reference.notes, *_warnings(record)]
     report("comparing", 3, 3)
     return Evaluation(record, draws)
@@ -270,6 +271,37 @@ def _labels(
             entry["fidelity"] = float(right[theirs].mean())
         labels[name] = entry
     return {"fidelity": fidelity, "labels": labels}
+
+
+def _texts(
+    generated: Generated, reference: Reference, x: metrics.Array, y: metrics.Array
+) -> Record | None:
+    """Return how often a judge tells the text that was asked for from others."""
+    captions = reference.pictures.texts
+    asked = [source.get("text", "") for source in generated.sources]
+    if captions is None or not any(asked):
+        return None
+
+    def some(features: metrics.Array, texts: Sequence[str], side: Mask) -> tuple[Floats, list[str]]:
+        rows = [row for row in np.flatnonzero(side).tolist() if texts[row]]
+        return features[rows].astype(np.float32), [texts[row] for row in rows]
+
+    first, second = reference.floor
+    try:
+        judge = CaptionJudge(*some(x, captions, first))
+    except ValueError:
+        return None
+    right = judge(*some(y, asked, np.ones(len(asked), bool)))
+    known = judge(*some(x, captions, second))
+    right, known = right[right >= 0], known[known >= 0]
+    if not len(right):
+        return None
+    return {
+        "generated": float(right.mean()),
+        "generated_interval": metrics.share_interval(int(right.sum()), len(right)),
+        "held_out": float(known.mean()) if len(known) else None,
+        "chance": 1 / (1 + CaptionJudge.RIVALS),
+    }
 
 
 def _warnings(record: Record) -> Iterator[str]:

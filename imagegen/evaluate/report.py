@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imagegen import presets, registry
 from imagegen.errors import UserError
 from imagegen.evaluate import charts, facts, page
-from imagegen.evaluate.facts import Facts
+from imagegen.evaluate.facts import Facts, Fidelity
 from imagegen.images import metadata
 
 if TYPE_CHECKING:
@@ -247,7 +247,8 @@ def render(
         contacts=contacts,
         warnings=warnings,
         kid_chart=_kid_chart(known),
-        fidelity_chart=_fidelity_chart(known),
+        fidelity_chart=_fidelity_chart(known.evaluation.fidelity if known.evaluation else None),
+        text_chart=_fidelity_chart(known.evaluation.text_fidelity if known.evaluation else None),
         curves=[charts.curve(name, points) for name, points in known.curves.items()],
         looks=[charts.curve(name, points) for name, points in known.looks.items()],
         settings=presets.dump(known.config),
@@ -268,8 +269,7 @@ def _kid_chart(known: Facts) -> charts.Intervals | None:
     return charts.intervals(rows, [0.0])
 
 
-def _fidelity_chart(known: Facts) -> charts.Intervals | None:
-    fidelity = known.evaluation.fidelity if known.evaluation else None
+def _fidelity_chart(fidelity: Fidelity | None) -> charts.Intervals | None:
     if fidelity is None:
         return None
     rows = [

@@ -45,6 +45,21 @@ def flatten(
     return alpha * color + (1 - alpha) * _like(parse_color(color_), color), None
 
 
+@operation("alpha", "cut-out --op hard-alpha:at=0.5")
+def hard_alpha(
+    color: Floats,
+    alpha: Floats | None,
+    *,
+    at: Annotated[float, Field(gt=0, le=1)] = 0.5,
+) -> tuple[Floats, Floats | None]:
+    """Make each pixel either clear or opaque, as pixel art is.
+
+    Args:
+        at: Alpha from which a pixel is opaque.
+    """
+    return color, None if alpha is None else (alpha >= at).astype(np.float32)
+
+
 @operation(
     "color",
     "replace-color:from=#e8c020,to=#2060e0,tolerance=30",

@@ -102,7 +102,7 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
     config = presets.check(layer)
     device = pick_device(config.device)
     batch = 16 if device.type == "cpu" else 64
-    choices = [Choice(("family",), config.family, _why_family(config.family))]
+    choices = []
     if CHOSEN[2] not in fixed:
         why = "small steps learn most in little time" if batch == 16 else "a GPU has room for more"
         choices.append(Choice(CHOSEN[2], batch, f"{why} ({device.type})"))
@@ -137,11 +137,6 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
         choices.append(Choice(CHOSEN[1], width, f"{why}: about {promise.pictures:,.0f} in all"))
         layer.put(CHOSEN[1], width, "chosen")
     return choices, promise
-
-
-def _why_family(family: str) -> str:
-    others = [name for name in FAMILIES if name != family]
-    return f"as the preset says; there are also {', '.join(others)}" if others else "the only one"
 
 
 def _possible(layer: presets.Layer, side: int) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 from imagegen import cli
 
 SMALL = [
-    "--set", "data.size=16", "--set", "model.width=8",
+    "--preset", "gan", "--set", "data.size=16", "--set", "model.width=8",
     "--set", "train.batch_size=4", "--set", "train.checkpoint_every=4",
     "--set", "train.sample_every=4",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ def digits(tmp_path: Path, call: Call) -> None:
         for number in range(6):
             pixels = random.integers(0, 256, (16, 16), np.uint8)
             Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
-    call("train", tmp_path, "--name", "digits", "--preset", "rnn-bits", "--steps", 3, *SMALL)
+    call("train", tmp_path, "--name", "digits", *SMALL, "--preset", "rnn-bits", "--steps", 3)
 
 
 def part(name: str, width: int, height: int, shade: int = 255) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from conftest import SMALL, Call
 from PIL import Image
 
-AUTOENCODER = ["--preset", "autoencoder", "--set", "model.prior_width=8", *SMALL]
+AUTOENCODER = [*SMALL, "--preset", "autoencoder", "--set", "model.prior_width=8"]
 
 
 @pytest.fixture(scope="module")

@@ -122,3 +122,21 @@ def test_mutated_files_never_raise_anything_else(kind):
             except BadPictureError as error:
                 reasons.add(str(error))
     assert all(len(reason) < 60 for reason in reasons)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("side", [8, 40])
+def test_nearest_makes_no_new_colours(side: int, fit: str) -> None:
+    colors = [(255, 0, 0, 255), (0, 0, 255, 255), (0, 0, 0, 0)]
+    image = Image.new("RGBA", (20, 24))
+    image.putdata([colors[(x // 3 + y // 5) % 3] for y in range(24) for x in range(20)])
+    mixed, pure = (decode(packed(image), side, fit, how).pixels for how in ("lanczos", "nearest"))
+    assert {tuple(one) for one in pure.reshape(-1, 4).tolist()} == set(colors)
+    assert len({tuple(one) for one in mixed.reshape(-1, 4).tolist()}) > len(colors)
+
+
+def test_nearest_keeps_sixteen_bits_as_they_are() -> None:
+    values = (np.arange(64 * 64) * 16).reshape(64, 64).astype(np.uint16)
+    deep = decode(packed(Image.fromarray(values)), 32, "crop", "nearest").deep
+    assert deep is not None
+    assert set(deep.ravel().tolist()) <= set(values.ravel().tolist())

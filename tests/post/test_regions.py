@@ -163,6 +163,17 @@ def test_a_cut_out_keeps_what_it_is_told_to() -> None:
         build_chain(["cut-out:keep=nix"])
 
 
+def test_hard_alpha_leaves_clear_and_opaque_alone() -> None:
+    values = np.zeros((1, 4, 4), np.uint8)
+    values[0] = [(200, 100, 0, 255), (200, 100, 0, 180), (200, 100, 0, 120), (200, 100, 0, 0)]
+    hard = np.asarray(build_chain(["hard-alpha"])(Image.fromarray(values)))
+    assert hard[0, :, 3].tolist() == [255, 255, 0, 0]
+    assert (hard[0, :2, :3] == values[0, :2, :3]).all()
+    assert np.asarray(build_chain(["hard-alpha:at=0.8"])(Image.fromarray(values)))[0, 1, 3] == 0
+    opaque = two_parts()
+    assert (levels(opaque, "hard-alpha") == np.asarray(opaque)).all()
+
+
 def test_flatten_mixes_by_alpha_and_leaves_nothing_transparent() -> None:
     values = np.zeros((1, 3, 4), np.uint8)
     values[0] = [(200, 100, 0, 255), (200, 100, 0, 51), (200, 100, 0, 0)]

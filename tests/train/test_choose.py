@@ -42,10 +42,9 @@ def machine(monkeypatch: pytest.MonkeyPatch):
 )
 def test_the_largest_that_there_is_time_for(machine, pictures, side, size, width) -> None:
     machine(pictures)
-    layer = Layer()
+    layer = Layer({"family": "gan"})
     choices, promise = choose.choose(layer, side)
     assert {".".join(c.keys): c.value for c in choices} == {
-        "family": "gan",
         "data.size": size,
         "model.width": width,
         "train.batch_size": 16,
@@ -57,21 +56,21 @@ def test_the_largest_that_there_is_time_for(machine, pictures, side, size, width
 
 def test_what_is_set_stays(machine) -> None:
     machine(1e9)
-    layer = Layer({"data": {"size": 48}, "train": {"batch_size": 4}})
+    layer = Layer({"family": "gan", "data": {"size": 48}, "train": {"batch_size": 4}})
     choices, _ = choose.choose(layer, 512)
-    assert [choice.keys for choice in choices] == [("family",), ("model", "width")]
+    assert [choice.keys for choice in choices] == [("model", "width")]
     assert layer.get(("data", "size")) == 48
 
 
 def test_what_would_do_is_said(machine) -> None:
     machine(1e3)
-    _, promise = choose.choose(Layer(), 500)
+    _, promise = choose.choose(Layer({"family": "gan"}), 500)
     # Even at the least width 2,000 pictures in ten minutes, where 30,000 are needed: 150 minutes.
     assert promise.enough == "3h"
 
 
 def test_real_steps_are_timed() -> None:
-    layer = Layer({"data": {"size": 16}, "model": {"width": 8}, "train": {"batch_size": 4}})
+    layer = presets.resolve(["gan"], ["data.size=16", "model.width=8", "train.batch_size=4"])
     promise = choose.estimate(layer)
     assert promise.pace > 0
     assert promise.pictures > 0

@@ -1,0 +1,100 @@
+"""Which preset to train by, when nobody says: the best of the most similar comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log2
+
+from imagegen import presets
+from imagegen.data.store import Channels, glance
+from imagegen.settings import seconds
+
+OTHER_KIND = 3
+"""How unlike pictures of another kind are: as much as 2**3 times as many of the same."""
+SMALL = 64
+"""Pixels a side up to which a flow over pixels itself is an answer."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What `imagegen compare` measured (tests/bench/RESULTS.md).
+
+    Attributes:
+        name: of the set.
+        pictures: how many it has.
+        kind: of the pictures.
+        minutes: that each preset was given, on two CPU cores.
+        kid: of each preset's pictures; lower is better.
+    """
+
+    name: str
+    pictures: int
+    kind: Channels
+    minutes: float
+    kid: Mapping[str, float]
+
+
+COMPARED = (
+    Compared("mnist", 10_000, "grey", 10, {"flow": 0.043, "latent-flow": 0.070, "gan": 0.396}),
+    Compared("dcss", 2_406, "rgba", 10, {"latent-flow": 0.409, "flow": 0.506, "gan": 0.617}),
+    Compared("emoji", 3_758, "rgba", 10, {"latent-flow": 0.466, "gan": 0.496, "flow": 1.148}),
+    Compared("smileys", 207, "rgba", 6, {"latent-flow": 0.620, "gan": 1.080, "flow": 1.924}),
+)
+
+
+def like(layer: presets.Layer) -> str | None:
+    """Return the preset of this table that a model with these settings was trained by, if any."""
+    for name in COMPARED[0].kid:
+        preset = presets.load_with_parents(name)
+        stands = [one.get(("autoencoder",)) is not None for one in (preset, layer)]
+        if preset.get(("family",)) == layer.get(("family",)) and stands[0] == stands[1]:
+            return name
+    return None
+
+
+def choose(layer: presets.Layer, source: str) -> tuple[str, str]:
+    """Choose a preset for pictures that nobody chose one for.
+
+    Args:
+        layer: all that is set.
+        source: the pictures.
+
+    Returns:
+        Its name, and the reason.
+
+    Raises:
+        UserError: if the pictures can't be read.
+        SettingsError: if what is set is wrong.
+    """
+    config = presets.check(layer)
+    count, kind = glance(source, config.data)
+    if layer.get(("data", "size")) is None:
+        size = SMALL
+    else:
+        size = config.data.size
+    return pick(count, kind, seconds(config.train.budget) / 60, size)
+
+
+def pick(pictures: int, kind: Channels, minutes: float, size: int) -> tuple[str, str]:
+    """Return the name of a preset, and the reason, for a set of pictures and the time there is.
+
+    Args:
+        pictures: how many there are.
+        kind: of most of them.
+        minutes: to train for.
+        size: pixels a side that were asked for.
+    """
+
+    def distance(one: Compared) -> float:
+        other = OTHER_KIND * (one.kind != kind.removesuffix("16"))
+        return abs(log2(one.pictures / pictures)) + abs(log2(one.minutes / minutes)) + other
+
+    nearest = min(COMPARED, key=distance)
+    fit = [name for name in nearest.kid if size <= SMALL or name != "flow"]
+    first, second, *_ = sorted(fit, key=lambda name: nearest.kid[name])
+    return first, (
+        f"KID {nearest.kid[first]:.3g} where {second} had {nearest.kid[second]:.3g}, in the most "
+        f"similar comparison: {nearest.pictures:,} pictures ({nearest.kind}), "
+        f"{nearest.minutes:g} minutes"
+    )

@@ -1,0 +1,60 @@
+"""What `train` takes when no preset is named: a choice that was measured."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from imagegen import presets
+from imagegen.errors import UserError
+from imagegen.train import auto
+
+RESULTS = Path(__file__).parents[1] / "bench" / "RESULTS.md"
+
+
+def test_the_table_is_what_was_measured() -> None:
+    text = RESULTS.read_text().split("## Families on the same pictures and time")[1]
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| ([\w-]+) \| (-?[\d.]+) \[", text, re.MULTILINE)
+    measured = {(name, float(minutes), preset): float(kid) for name, minutes, preset, kid in rows}
+    ours = {
+        (one.name, one.minutes, preset): kid
+        for one in auto.COMPARED
+        for preset, kid in one.kid.items()
+    }
+    assert ours
+    assert ours.items() <= measured.items()
+
+
+@pytest.mark.parametrize("one", auto.COMPARED, ids=lambda one: f"{one.name}-{one.minutes:g}m")
+def test_each_set_measured_gets_its_own_best(one: auto.Compared) -> None:
+    name, reason = auto.pick(one.pictures, one.kind, one.minutes, 32)
+    assert name == min(one.kid, key=lambda preset: one.kid[preset])
+    assert f"{one.pictures:,} pictures" in reason
+
+
+def test_large_pictures_are_not_drawn_pixel_by_pixel() -> None:
+    for one in auto.COMPARED:
+        assert auto.pick(one.pictures, one.kind, one.minutes, 128)[0] != "flow"
+
+
+def test_pictures_of_another_size_of_set_are_alike_in_kind(monkeypatch) -> None:
+    few = auto.Compared("few", 100, "rgba", 10, {"gan": 0.1, "flow": 0.2})
+    many = auto.Compared("many", 10_000, "grey", 60, {"gan": 0.2, "flow": 0.1})
+    monkeypatch.setattr(auto, "COMPARED", (few, many))
+    assert auto.pick(200, "rgba", 10, 32)[0] == "gan"
+    assert auto.pick(8_000, "grey", 10, 32)[0] == "flow"
+    assert auto.pick(8_000, "grey16", 30, 32)[0] == "flow"
+    assert auto.pick(5_000, "rgb", 120, 32)[0] == "flow"
+
+
+def test_the_presets_of_the_table_are_told_apart_by_their_settings() -> None:
+    for name in auto.COMPARED[0].kid:
+        assert auto.like(presets.resolve([name], ["train.steps=3"])) == name
+    assert auto.like(presets.resolve(["rnn"])) is None
+
+
+def test_pictures_that_cannot_be_read_say_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        auto.choose(presets.Layer(), str(tmp_path / "nowhere"))
