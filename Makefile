@@ -13,7 +13,7 @@ SETS ?= ../shared/data
 BENCH ?= bench
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation finishes torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation purposes finishes torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -86,6 +86,12 @@ bench-post: install  ## Post-processing beside ImageMagick, 200 pictures; ten mi
 
 bench-segmentation: install  ## Regions found beside the true ones; SETS=folder of the sets
 	SETS=$(SETS) $(BIN)/python -m tests.bench.segmentation
+
+purposes: install  ## Train each preset by purpose, draw docs/purposes.png; two hours
+	test -d $(BENCH)/head || { $(BIN)/pip download --quiet --no-deps --dest $(BENCH) nilearn && \
+		$(BIN)/python -m tests.bench.slices $(BENCH)/nilearn-*.whl $(BENCH)/head; }
+	SETS=$(SETS) $(BIN)/python -m tests.bench.purposes $(BENCH)/purposes $(BENCH)/head \
+		--sheet docs/purposes.png
 
 finishes: install  ## Draw docs/finishes.jpg: what each chain of presets/post does
 	$(BIN)/python docs/finishes.py

@@ -1,22 +1,31 @@
 """How well does a model draw what it is told in words?
 
-    python -m tests.bench.words HOME MODEL... [--guidance 1 1.5 2 4]
+    python -m tests.bench.words HOME MODEL... [--guidance 1 1.5 2 4] [--sheet FILE.png]
 
 For models that were trained on emoji with their captions. Judges that learned the nine groups and
 the two styles from real training pictures look at pictures that were drawn from the captions of
 held-out ones, with no label told. Prints tables of tests/bench/RESULTS.md: fidelity, and with it
-the variety (Vendi score) and the KID, for each guidance.
+the variety (Vendi score) and the KID, for each guidance. The sheet shows what the first model draws
+for each of PROMPTS, seed 42, at the first guidance; none is picked.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 COUNT = 500
-STYLES = ("flat", "3d")
+SUBJECTS = (
+    "grinning face", "crying face", "cat face", "black cat", "dog", "bird", "fish", "tree",
+    "red heart", "blue circle", "apple", "slice of pizza", "guitar", "sailboat", "house", "sun",
+)  # fmt: skip
+STYLES = ("flat gradient", "3d")
+PROMPTS = tuple(f"{subject}, in {style} style" for style in STYLES for subject in SUBJECTS)
+ROW = 8
+"""Pictures in a line of the sheet."""
 
 
 def main() -> None:
@@ -24,6 +33,7 @@ def main() -> None:
     words.add_argument("home")
     words.add_argument("models", nargs="+")
     words.add_argument("--guidance", type=float, nargs="+", default=[1.5])
+    words.add_argument("--sheet")
     given = words.parse_args()
     os.environ["IMAGEGEN_HOME"] = given.home
     from imagegen import presets, registry
@@ -31,6 +41,7 @@ def main() -> None:
     from imagegen.device import pick_device
     from imagegen.evaluate import copies, features, metrics
     from imagegen.evaluate.judge import Judge
+    from imagegen.images.grid import lines
     from imagegen.sample.draw import draw
     from imagegen.sample.tell import Ask
 
@@ -66,6 +77,11 @@ def main() -> None:
             layer = found.settings()
             layer.put(("sample", "guidance"), guidance, "--guidance")
             options = presets.check_section(family.Sampling, "sample", layer)
+            if given.sheet and name == given.models[0] and guidance == given.guidance[0]:
+                told = [Ask(text=text) for text in PROMPTS]
+                shown = [one for _, one in draw(family, [42] * len(told), options, told)]
+                parts = [slice(start, start + ROW) for start in range(0, len(told), ROW)]
+                lines([(line(PROMPTS[p]), shown[p]) for p in parts]).save(given.sheet)
             drawn = [picture for _, picture in draw(family, range(COUNT), options, asks)]
             y = extract(from_images(drawn, family.shape[0])).astype(np.float32)
             group, style = right(y, rows)
@@ -75,6 +91,12 @@ def main() -> None:
                 f"| {name} | {guidance:g} | {group:.1%} | {style:.1%} | {vendi:.1f} | {kid:.3f} |",
                 flush=True,
             )
+
+
+def line(prompts: Sequence[str]) -> str:
+    """Return what stands above pictures of these prompts, which have a style in common."""
+    subjects, (style, *_) = zip(*(prompt.split(", ") for prompt in prompts), strict=True)
+    return f"{style}: {', '.join(subjects)}"
 
 
 if __name__ == "__main__":
