@@ -120,12 +120,12 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
     size = ("data", "size")
     found = []
     for preset, name in names.items():
-        known = registry.Model(registry.models_folder() / name)
-        if (known.path / "config.yaml").exists():
-            return [f"data.size={known.settings().get(size)}"]
         layer = presets.resolve([preset], sets, {"--budget": ("train.budget", budget)})
         if layer.get(size) is not None:
             return []
+        known = registry.Model(registry.models_folder() / name)
+        if (known.path / "config.yaml").exists():
+            return [f"data.size={known.settings().get(size)}"]
         with suppress(SettingsError):  # training will say what this one can't do
             choose.choose(layer, typical_side(data))
             found.append(layer.get(size))

@@ -109,7 +109,8 @@ def generate(
     base.values.pop("device", None)  # that of the machine it was trained on
     layer = preset_files.resolve(
         presets or [],
-        [*(sets or []), *([] if guidance is None else [f"sample.guidance={guidance:g}"])],
+        sets or [],
+        {"--guidance": ("sample.guidance", guidance)},
         base=base,
         sections=("sample", "postprocess", "output", "device"),
     )
@@ -124,7 +125,14 @@ def generate(
 
     from imagegen.families import FAMILIES
 
-    sampling = preset_files.check_section(FAMILIES[config.family].Sampling, "sample", layer)
+    kind = FAMILIES[config.family].Sampling
+    if guidance is not None and "guidance" not in kind.model_fields:
+        able = [name for name, one in FAMILIES.items() if "guidance" in one.Sampling.model_fields]
+        raise SettingsError(
+            f"--guidance {guidance:g}: {found.name} is of family {config.family}, which has none",
+            f"leave it out; it is for {', '.join(able)}",
+        )
+    sampling = preset_files.check_section(kind, "sample", layer)
     if print_config:
         emit(preset_files.dump(preset_files.filled(config, sample=sampling), layer).rstrip())
         return

@@ -1,9 +1,9 @@
 """What is said of pictures: captions and labels, from files beside them, tables, and names.
 
-A caption is the text of `NAME.txt` beside `NAME.png`, or a row of a table: a `.csv` file, or one of
-JSON lines, that names pictures in a column `file_name` and has a column `text`, `label` or both. A
-table tells of the files in its folder and below. Several labels of a picture are a list in JSON;
-in CSV there is a semicolon between them.
+A caption is the text of `NAME.txt` beside `NAME.png`, or a row of a table: a `.csv` or `.tsv` file
+(commas, semicolons or tabs), or one of JSON lines, that names pictures in a column `file_name` and
+has a column `text`, `label` or both. A table tells of the files in its folder and below. Several
+labels of a picture are a list in JSON; in CSV there is a semicolon between them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from imagegen.images.reading import BadPictureError
 Source = Literal["auto", "from-names", "none"]
 """Where captions come from."""
 
-TABLES = (".csv", ".jsonl")
+TABLES = (".csv", ".tsv", ".jsonl")
+SEPARATORS = ",;\t"
 NAMES, TEXTS, LABELS = ("file_name", "filename", "file", "image"), ("text", "caption"), ("label",)
 """Names of a table's columns."""
 LONGEST = 2_000
 """Letters of a caption that are kept."""
 
-_CODE = re.compile(r"\b(?=\w*\d)[0-9a-f]{2,}\b|\b\d+\b", re.IGNORECASE)
+_CODE = re.compile(r"\b(?=\w*\d)[0-9a-f]{4,}\b|\b\d+\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,10 @@ def read(
     labels: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     odd: list[str] = []
+    twice: list[str] = []
     for name in sorted(others, key=lambda name: (name.count("/"), name)):
-        if name.endswith(TABLES):
-            _take(name, others[name], set(pictures), texts, labels, notes)
+        if name.lower().endswith(TABLES):
+            twice += _take(name, others[name], set(pictures), texts, labels, notes)
     if rule != "auto":
         labels = {} if rule == "none" else _ruled(pictures, rule)
     if source == "none":
@@ -78,15 +80,23 @@ def read(
     elif source == "from-names":
         texts = {name: from_name(name) for name in pictures}
     else:
+        beside = {name[:-4]: name for name in others if name.lower().endswith(".txt")}
         for name in pictures:
-            beside = str(PurePosixPath(name).with_suffix(".txt"))
-            if beside in others:
-                text, is_utf8 = _beside(beside, others[beside])
-                odd += [] if is_utf8 else [beside]
-                if text.strip():
-                    texts[name] = " ".join(text.split())[:LONGEST]
+            file = beside.get(str(PurePosixPath(name).with_suffix("")))
+            if file is not None:
+                text, is_utf = _beside(file, others[file])
+                odd += [] if is_utf else [file]
+                text = " ".join(text.split())[:LONGEST]
+                twice += [name] if text and texts.get(name, text) != text else []
+                if text:
+                    texts[name] = text
         if odd:
             notes.append(f"{len(odd):,} captions are not UTF-8, such as {odd[0]}: read as Latin-1")
+        if twice:
+            notes.append(
+                f"{len(twice):,} pictures have more than one caption, such as {twice[0]}: a text "
+                "beside the picture counts, or else the last row of a table"
+            )
     if texts and len(texts) < len(pictures):
         notes.append(
             f"{len(pictures) - len(texts):,} of {len(pictures):,} pictures have no caption"
@@ -127,17 +137,23 @@ def _take(
     texts: dict[str, str],
     labels: dict[str, tuple[str, ...]],
     notes: list[str],
-) -> None:
-    """Take over what a table says; one without a column of file names is no business of ours."""
+) -> list[str]:
+    """Take over what a table says; one without a column of file names is no business of ours.
+
+    Returns:
+        The pictures that had another caption before.
+    """
     folder = PurePosixPath(table).parent
     found, missing, example = 0, 0, ""
+    twice: list[str] = []
+    line = 0
     for line, row in _rows(table, _decoded(table, load)):
         if _first(row, (*TEXTS, *LABELS)) is None:
             continue
         file = _first(row, NAMES)
         if file is None:
             if line <= 2:  # some other table
-                return
+                return []
             raise UserError(
                 f"{table}:{line}: no file_name", "give every line one, or drop the line"
             )
@@ -146,14 +162,26 @@ def _take(
             missing, example = missing + 1, example or f"{table}:{line}: {file}"
             continue
         found += 1
-        text = str(_first(row, TEXTS) or "")
-        if text.strip():
-            texts[name] = " ".join(text.split())[:LONGEST]
+        said = _first(row, TEXTS)
+        if not isinstance(said, str | None):
+            raise UserError(f"{table}:{line}: the text should be text, got {json.dumps(said)[:60]}")
+        if text := " ".join((said or "").split())[:LONGEST]:
+            twice += [name] if texts.get(name, text) != text else []
+            texts[name] = text
         given = _first(row, LABELS)
         several = given if isinstance(given, list) else str(given or "").split(";")
         own = dict.fromkeys(" ".join(str(one).split())[:LONGEST] for one in several)
         if any(own):
-            labels[name] = tuple(filter(None, own))
+            new = tuple(filter(None, own))
+            if labels.get(name, new) != new:
+                raise UserError(
+                    f"{name} has two labels: {table}:{line} says {'; '.join(new)}, a row before it "
+                    f"{'; '.join(labels[name])}",
+                    "take one of the rows out; several labels of a picture go into one row",
+                )
+            labels[name] = new
+    if not line:
+        notes.append(f"{table} is not used: its first line has no column file_name")
     if missing and not found:
         raise UserError(
             f"{table} names no picture that is there, such as {example}",
@@ -161,19 +189,15 @@ def _take(
         )
     if missing:
         notes.append(f"{table} names {missing:,} files that are not there, such as {example}")
+    return twice
 
 
 def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Yield each row with its line in the file."""
-    if table.endswith(".csv"):
-        reader = csv.DictReader(io.StringIO(text))
-        try:
-            for row in reader:
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise UserError(f"{table}:{reader.line_num}: {error}", "mend this line") from None
+    if not table.lower().endswith(".jsonl"):
+        yield from _of_csv(table, text)
         return
-    for line, one in enumerate(text.splitlines(), start=1):
+    for line, one in enumerate(text.split("\n"), start=1):  # JSON may hold other line ends
         if not one.strip():
             continue
         try:
@@ -185,28 +209,64 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         yield line, row
 
 
+def _of_csv(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield each row of a table that names files in its first line, by whatever separates there."""
+    head, _, _ = text.lstrip().partition("\n")
+    for separator in SEPARATORS:
+        columns = [one.strip(' \t\r"').casefold() for one in head.split(separator)]
+        if set(columns) & set(NAMES):
+            break
+    else:
+        return
+    reader = csv.reader(
+        io.StringIO(text.lstrip()), delimiter=separator, skipinitialspace=True, strict=True
+    )
+    try:
+        for number, cells in enumerate(reader):
+            if len(cells) > len(columns):
+                raise UserError(
+                    f"{table}:{reader.line_num}: {len(cells)} cells where the first line has "
+                    f"{len(columns)}",
+                    f'put a text with "{separator}" in it into quotes: "..."',
+                )
+            if number and cells:
+                yield reader.line_num, dict(zip(columns, cells, strict=False))
+    except csv.Error as error:
+        raise UserError(f"{table}:{reader.line_num}: {error}", "mend this line") from None
+
+
 def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
     return next((row[column] for column in columns if row.get(column) is not None), None)
 
 
 def _beside(name: str, load: Callable[[], bytes]) -> tuple[str, bool]:
-    """Return the text of a caption's file, and whether it is UTF-8."""
+    """Return the text of a caption's file, and whether it is Unicode."""
     try:
         data = load()
     except BadPictureError as error:
         raise UserError(f"{name}: {error}") from None
     try:
-        return data.decode("utf-8-sig"), True
+        return data.decode(_encoding(data)), True
     except UnicodeDecodeError:
         return data.decode("latin-1"), False
 
 
 def _decoded(name: str, load: Callable[[], bytes]) -> str:
     try:
-        return load().decode("utf-8-sig")
+        data = load()
+        return data.decode(_encoding(data))
     except BadPictureError as error:
         raise UserError(f"{name}: {error}") from None
     except UnicodeDecodeError as error:
         raise UserError(
             f"{name} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
         ) from None
+
+
+def _encoding(data: bytes) -> str:
+    """Return UTF-16 for text with its mark, or with the zeros of its letters, and UTF-8 else."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in data[:2]:
+        return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    return "utf-8-sig"

@@ -26,7 +26,7 @@ from imagegen.images.reading import FORMATS, SUFFIXES, BadPictureError
 # Pictures that a person would expect to be used: they are reported, not passed over.
 UNSUPPORTED = frozenset((".heic", ".heif", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw"))
 
-TELLING = (".txt", ".csv", ".jsonl")
+TELLING = (".txt", ".csv", ".tsv", ".jsonl")
 """Suffixes of files that may tell of the pictures beside them."""
 MAX_BYTES = 256 * 2**20
 MAX_FILES = 1_000_000

@@ -419,7 +419,10 @@ def _labels(
                 "move it, or take the label out of the table",
             )
         labels.append(own)
-    return labels if len({one for own in labels for one in own}) > 1 else [()] * len(labels)
+    names = {one for own in labels for one in own}
+    # One label sets pictures apart only if others have none.
+    says = len(names) > 1 or (names and not all(labels))
+    return labels if says else [()] * len(labels)
 
 
 def _fingerprint(

@@ -71,7 +71,7 @@ class CaptionJudge:
     """
 
     RIVALS = 9
-    """Other captions that each picture's own is told from."""
+    """Captions of other pictures that each picture's own is told from."""
 
     def __init__(self, features: Floats, texts: Sequence[str]) -> None:
         """Learn from features, (N, D), and the captions of the same pictures.
@@ -85,15 +85,16 @@ class CaptionJudge:
             raise ValueError("no word sets these captions apart")
         self._numbers = {word: number for number, word in enumerate(sorted(fit[:WORDS]))}
         known = self._said(texts)
+        self._usual = torch.logit(known.mean(0))
 
         def loss(scores: Tensor) -> Tensor:
             return F.binary_cross_entropy_with_logits(scores, known, reduction="sum") / len(known)
 
         self._model = _Logistic(features, loss, len(self._numbers))
-        self._rivals = list(dict.fromkeys(text for text in texts if self._said([text]).any()))
+        self._rivals = known[known.any(1)]
 
     def __call__(self, features: Floats, texts: Sequence[str]) -> np.ndarray:
-        """Say of each picture whether its caption is likelier than those of RIVALS others.
+        """Say of each picture whether its caption fits better than RIVALS others, by lot.
 
         Args:
             features: (M, D).
@@ -102,16 +103,16 @@ class CaptionJudge:
         Returns:
             (M,) of 1 for yes, 0 for no, -1 where a caption has no word that is judged by.
         """
-        odds, own = self._model(features), self._said(texts)
-        rivals = self._said(self._rivals)
+        # How much likelier a caption is for this picture than for any, up to what is the same for
+        # all captions: otherwise common words would win.
+        odds, own = self._model(features) - self._usual, self._said(texts)
         random = np.random.Generator(np.random.Philox(key=2))
         found = np.full(len(texts), -1, np.int64)
         for row in range(len(texts)):
-            others = rivals[(rivals != own[row]).any(1)]
+            others = self._rivals[(self._rivals != own[row]).any(1)]
             if not own[row].any() or len(others) < self.RIVALS:
                 continue
             others = others[random.permutation(len(others))[: self.RIVALS]]
-            # The likelihood of a caption, up to what is the same for all captions.
             found[row] = int((others @ odds[row]).max() < own[row] @ odds[row])
         return found
 

@@ -291,8 +291,11 @@ def _texts(
         judge = CaptionJudge(*some(x, captions, first))
     except ValueError:
         return None
-    right = judge(*some(y, asked, np.ones(len(asked), bool)))
+    drawn, texts = some(y, asked, np.ones(len(asked), bool))
+    right = judge(drawn, texts)
     known = judge(*some(x, captions, second))
+    order = np.random.Generator(np.random.Philox(key=3)).permutation(len(texts))
+    chance = judge(drawn, [texts[row] for row in order])
     right, known = right[right >= 0], known[known >= 0]
     if not len(right):
         return None
@@ -300,7 +303,7 @@ def _texts(
         "generated": float(right.mean()),
         "generated_interval": metrics.share_interval(int(right.sum()), len(right)),
         "held_out": float(known.mean()) if len(known) else None,
-        "chance": 1 / (1 + CaptionJudge.RIVALS),
+        "chance": float(chance[chance >= 0].mean()),
     }
 
 

@@ -37,6 +37,7 @@ class Compared:
 
 COMPARED = (
     Compared("mnist", 10_000, "grey", 10, {"flow": 0.043, "latent-flow": 0.070, "gan": 0.396}),
+    Compared("textures", 2_720, "rgb", 10, {"flow": 0.136, "latent-flow": 0.233, "gan": 0.743}),
     Compared("dcss", 2_406, "rgba", 10, {"latent-flow": 0.409, "flow": 0.506, "gan": 0.617}),
     Compared("emoji", 3_758, "rgba", 10, {"latent-flow": 0.466, "gan": 0.496, "flow": 1.148}),
     Compared("smileys", 207, "rgba", 6, {"latent-flow": 0.620, "gan": 1.080, "flow": 1.924}),

@@ -35,6 +35,7 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     assert {model.name for model in registry.models()} == {"s-flow", "s-gan"}
     for row in rows.values():
         assert row["seconds_a_picture"] > 0
+        assert 0 <= row["text_fidelity"] <= 1
         assert row["bytes"] == registry.find(row["model"]).weights.stat().st_size
         assert registry.evaluation(registry.find(row["model"]))["kid"] == row["kid"]
     page = (tmp_path / "s-compare.html").read_text()
@@ -48,6 +49,9 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     steps = {row["preset"]: row["step"] for row in again["rows"]}
     assert steps == {name: row["step"] for name, row in rows.items()}
     assert [row["kid"] for row in again["rows"]] == [row["kid"] for row in found["rows"]]
+    words = ["--families", "flow,gan", "--name", "s", "--budget", "4s", "--set", "data.size=32"]
+    other = call("compare", "sample:smileys", *words, code=1)
+    assert "was trained otherwise: data.size" in other.err
 
 
 def test_what_a_family_can_not_do_is_said_and_the_others_compared(call):

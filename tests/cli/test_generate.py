@@ -188,6 +188,7 @@ def test_ffmpeg_reads_the_stream(run: Run) -> None:
         ("--label flat:0.7,3d:0.7", 2, "expected weights over 0 that sum up to 1"),
         ("--label flat:0.7,fat:0.3", 2, "unknown label 'fat'; did you mean 'flat'?"),
         ("--label flat:x,3d:0.3", 2, "expected weights over 0 that sum up to 1"),
+        ("--guidance 2", 2, "--guidance 2: smileys is of family gan, which has none"),
         ("--nix", 2, "No such option: --nix"),
     ],
 )

@@ -96,6 +96,10 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         ("x.csv", "file_name,text\na.png,caf\u00e9\n".encode("latin-1"), "x.csv is not UTF-8"),
         ("x.jsonl", b'{"file_name": "a.png", "text": "ant"}\n{oops\n', "x.jsonl:2: not JSON"),
         ("x.jsonl", b"[1]\n", "x.jsonl:1: expected an object"),
+        ("x.csv", b"file_name,text\na.png,a cat, red\n", r"x\.csv:2: 3 cells where the first .* 2"),
+        ("x.csv", b'file_name,text\na.png,"a cat\nb.png,a dog\n', r"x\.csv:3: unexpected end"),
+        ("x.csv", b"file_name,label\na.png,cat\na.png,dog\n", r"a\.png has two labels: x\.csv:3"),
+        ("x.jsonl", b'{"file_name": "a.png", "text": ["ant"]}\n', r"x\.jsonl:1: the text should"),
         (
             "x.jsonl",
             b'{"file_name": "a.png"}\n{"file_name": "b.png"}\n{"text": "ant"}\n',
@@ -111,10 +115,48 @@ def test_tables_that_can_not_be_read(
         load_pictures(str(folder), SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", "file_name;text\r\na.png;a cat, red\r\n".encode("utf-8-sig")),
+        ("x.csv", b'File_Name, Text\na.png, "a cat, red"\n'),
+        ("X.CSV", "file_name\ttext\na.png\ta cat, red\n".encode("utf-16")),
+        ("x.tsv", b"file_name\ttext\na.png\ta cat, red\n"),
+        ("x.jsonl", b'{"file_name": "a.png", "text": "a\\u2028cat, \xe2\x80\xa8red"}\n'),
+        ("a.TXT", b"a cat, red"),
+        ("a.txt", "a cat, red".encode("utf-16")),
+        ("a.txt", "a cat, red".encode("utf-16-le")),
+        ("a.txt", "a cat, red".encode("utf-16-be")),
+    ],
+)
+def test_texts_as_other_programs_write_them(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    assert texts(folder) == ("a cat, red", "", "", "")
+
+
+def test_a_picture_with_two_captions_is_named(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,text\na.png,ant\na.png,wasp\nb.png,bee\n")
+    (folder / "b.txt").write_text("bumblebee")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts == ("wasp", "bumblebee", "", "")
+    (note,) = [note for note in found.notes if "more than one" in note]
+    assert note.startswith("2 pictures have more than one caption, such as a.png")
+
+
+def test_one_label_sets_pictures_apart_from_those_without(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label\na.png,cat\nb.png,cat\n")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.label_names == ("cat",)
+    assert found.labels is not None
+    assert found.labels.tolist() == [0, 0, -1, -1]
+
+
 def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
     (folder / "prices.csv").write_text("what,price\ncat,3\n")
     (folder / "scores.csv").write_text("file,score\nkoala.jpg,5\n")
-    assert texts(folder) is None
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts is None
+    assert "prices.csv is not used: its first line has no column file_name" in found.notes
 
 
 def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
