@@ -52,7 +52,8 @@ class Batch:
     """What a phase of one training step sees.
 
     Attributes:
-        images: (N, C, H, W) in [-1, 1]; RGBA has its colours multiplied by alpha.
+        images: (N, C, H, W) in [-1, 1]; RGBA has its colours multiplied by alpha. For a model that
+            stands on an autoencoder, what `Family.prepare` made of them.
         told: what the pictures are; None for a model that can't be told.
         step: optimiser steps done before this one.
         progress: share of the training done, in [0, 1).
@@ -159,6 +160,20 @@ class Family(nn.Module):
     def due(self, progress: float) -> tuple[str, ...]:
         """Return the phases that are trained when `progress` of the training is done."""
         return self.phases
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Return what `loss` and `check` see of pictures, which depends on each picture alone.
+
+        A model that stands on an autoencoder sees what that one makes of them, and each training
+        picture is prepared only once.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+
+        Returns:
+            (N, ...)
+        """
+        return images
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the scalar to minimise in this phase, and scalars to log by name."""

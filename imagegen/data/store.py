@@ -117,8 +117,8 @@ class Pictures:
     ) -> tuple[Images | DeepImages, Indices]:
         """Return the pictures of one training step, (B, C, H, W), and which they are, (B,).
 
-        With `mirror` the set is twice as large: each picture has a left-right mirrored twin. For
-        `balance`, see `DataSettings`.
+        With `mirror` the set is twice as large: each picture has a left-right mirrored twin, whose
+        number is larger by the number of pictures. For `balance`, see `DataSettings`.
         """
         count = len(self)
         often = self._often(balance) if balance and self.labels is not None else None
@@ -128,7 +128,7 @@ class Pictures:
         images = self.trained_on[indices % count]
         twins = indices >= count
         images[twins] = images[twins][..., ::-1]
-        return images, indices % count
+        return images, indices
 
     def _often(self, balance: float) -> npt.NDArray[np.float64]:
         """Return how often each picture is to be seen, (N,), in proportion."""

@@ -181,6 +181,8 @@ class Autoencoder(Family):
         crisper, and a little less like themselves. 0 is without one."""
         prior_width: Annotated[int, Field(ge=8)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
+        prior_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+        """Share of the training, at its end, in which that flow learns."""
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
@@ -220,9 +222,9 @@ class Autoencoder(Family):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def due(self, progress: float) -> tuple[str, ...]:
-        """Return the phases to train: the discriminator comes in late."""
-        late = progress >= CONTEST
-        return tuple(phase for phase in self.phases if late or phase != "discriminator")
+        """Return the phases to train: the discriminator comes in late, and so may the flow."""
+        begins = {"discriminator": CONTEST, "prior": 1 - self.model.prior_share}
+        return tuple(phase for phase in self.phases if progress >= begins.get(phase, 0))
 
     @property
     def numbers(self) -> int:

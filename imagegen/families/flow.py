@@ -76,12 +76,18 @@ class Flow(Family):
         self.network = Unet(channels, (height, width), patch, model.width, model.depth, told, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def prepare(self, images: Tensor) -> Tensor:
+        """Return what the flow leads to: the pictures, or their latents."""
+        if isinstance(self.autoencoder, Autoencoder):
+            return self.autoencoder.encode(images)
+        return images
+
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the error of the velocities; in the last stage of some and of the jumps of others.
 
         Every second picture learns to jump.
         """
-        every = self._drawn(batch.whole.images)
+        every = batch.whole.images
         jumps = (torch.arange(len(every), device=every.device) % 2 == 0)[batch.rows]
         x, noise = flow.ends(every, batch)
         told = None if batch.told is None else batch.told.partly(batch.draws)
@@ -105,7 +111,7 @@ class Flow(Family):
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the error of the velocities of held-out pictures: `held_out`."""
-        x = self._drawn(held_out.images)
+        x = held_out.images
         noise = held_out.draws.normal(*x.shape[1:]).to(x.device)
         t = torch.linspace(0.05, 0.95, len(x), device=x.device)
         loss = flow.matching_loss(lambda z, t, s: self.network(z, t, s, held_out.told), x, noise, t)
@@ -141,13 +147,6 @@ class Flow(Family):
         with around(self) if self.model.tile else nullcontext():
             pictures: Tensor = self.network(z, times, times, untold)
         return pictures
-
-    def _drawn(self, images: Tensor) -> Tensor:
-        """Return what the flow leads to: the pictures, or their latents."""
-        if isinstance(self.autoencoder, Autoencoder):
-            with torch.no_grad():
-                return self.autoencoder.encode(images)
-        return images
 
 
 def _patch(shape: Shape) -> int:

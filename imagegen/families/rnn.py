@@ -182,6 +182,10 @@ class Rnn(Family):
         self.grid = (shape[1] // self.factor, shape[2] // self.factor)
         self.prior = Prior(codes, self.grid, model.width, model.layers, self.condition)
 
+    def prepare(self, images: Tensor) -> Tensor:
+        """Return the tokens of pictures, (N, rows, columns); of bits, the pictures."""
+        return self._tokens(images) if self.model.tokens == "autoencoder" else images
+
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the cross-entropy in nats a token.
 
@@ -193,13 +197,13 @@ class Rnn(Family):
             chances = batch.draws.uniform(0, 1, 2 * model.layers, model.width)
             kept = ((chances >= model.dropout) / (1 - model.dropout)).to(self.device)
         told = None if batch.told is None else batch.told.partly(batch.draws)
-        nats = self._nats(self._tokens(self._binarised(batch)), told, kept)
+        nats = self._nats(self._seen(batch), told, kept)
         return nats.mean() / math.prod(self.grid), {}
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the nats of a held-out picture, and the same in bits per dimension."""
-        nats = self.likelihood(self._binarised(held_out), held_out.told).mean().item()
+        nats = self._nats(self._seen(held_out), held_out.told).mean().item()
         return {"held_out": nats, "bits_per_dim": self.bits_per_dim(nats)}
 
     def likelihood(self, images: Tensor, told: Told | None = None) -> Tensor:
@@ -240,19 +244,22 @@ class Rnn(Family):
             )
         return self.autoencoder
 
-    def _binarised(self, batch: Batch) -> Tensor:
-        """Return a batch's pictures; of bits, each grey drawn as black or white."""
+    def _seen(self, batch: Batch) -> Tensor:
+        """Return a batch's tokens, (N, rows, columns)."""
         if self.model.tokens == "autoencoder":
             return batch.images
+        return self._tokens(self._binarised(batch))
+
+    def _binarised(self, batch: Batch) -> Tensor:
+        """Return pictures with each grey drawn as black or white."""
         chances = batch.draws.uniform(-1, 1, *self.shape).to(self.device)
         return (batch.images > chances) * 2.0 - 1
 
     def _tokens(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, rows, columns) tokens."""
         if self.model.tokens == "autoencoder":
-            with torch.no_grad():
-                coder = self._coder()
-                return coder.tokens(coder.encode(images))
+            coder = self._coder()
+            return coder.tokens(coder.encode(images))
         bits = F.pixel_unshuffle((images > 0).long(), PATCH)
         return (bits * _places(bits)).sum(1)
 

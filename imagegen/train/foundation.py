@@ -11,6 +11,9 @@ from imagegen.settings import AutoencoderSettings, seconds
 
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
+PRIOR_SHARE = ("model", "prior_share")
+LITTLE = 0.1
+"""Of the training of an autoencoder, what its own flow gets when another draws its latents."""
 _SHARED = (
     ("device",),
     *(
@@ -44,6 +47,8 @@ def plan(layer: presets.Layer, name: str) -> presets.Layer:
     assert config.autoencoder is not None
     share = config.autoencoder.share
     below = presets.load_with_parents(config.autoencoder.preset)
+    if below.get(PRIOR_SHARE) is None:
+        below.put(PRIOR_SHARE, LITTLE, "something stands on it")
     for keys in _SHARED:
         if layer.get(keys) is not None:
             below.put(keys, layer.get(keys), layer.origin(keys))

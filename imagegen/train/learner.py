@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,6 +101,7 @@ class Learner:
         }
         self.parts = 1
         self._pictures = pictures
+        self._seen: dict[int, Tensor] = {}
         self._told = tell.of_pictures(pictures, family.condition)
         self._config = config
         self._world = world or World()
@@ -118,13 +120,16 @@ class Learner:
         arrays, chosen = self._pictures.batch(
             settings.seed, step, settings.batch_size, data.mirror, data.balance
         )
-        told = None if self._told is None else self._told[torch.from_numpy(chosen)]
+        seen = self._see(arrays, torch.from_numpy(chosen))
+        told = None
+        if self._told is not None:
+            told = self._told[torch.from_numpy(chosen % len(self._pictures))]
         logs: dict[str, Tensor] = {}
         for phase in self.family.due(order.progress):
             optimizer = self.optimizers[phase]
             self.family.requires_grad_(False)
             parameters = list(getattr(self.family, phase).requires_grad_(True).parameters())
-            scalars = self._gradients(arrays, told, order, phase, optimizer)
+            scalars = self._gradients(seen, told, order, phase, optimizer)
             gradients = [p.grad for p in parameters if p.grad is not None]
             self._world.add([*gradients, *scalars.values()])
             for group in optimizer.param_groups:
@@ -163,11 +168,40 @@ class Learner:
         told = tell.of_pictures(pictures, self.family.condition)
         first = slice(0, count)
         told = None if told is None else told[first]
-        return self._batch(pictures.trained_on[first], told, order, "look", first)
+        return self._batch(self._prepared(pictures.trained_on[first]), told, order, "look", first)
+
+    def _see(self, arrays: Images | DeepImages, chosen: Tensor) -> Tensor:
+        """Return what the family sees of training pictures, (B, ...).
+
+        What an autoencoder makes of them is remembered.
+
+        Args:
+            arrays: the pictures, (B, C, H, W).
+            chosen: which they are, (B,).
+        """
+        if self.family.autoencoder is None:
+            return self._prepared(arrays)
+        new = [row for row, number in enumerate(chosen.tolist()) if number not in self._seen]
+        if new:
+            # Always as many at once, or the last bits would depend on what was known before.
+            several = self._prepared(arrays[np.resize(new, len(arrays))])
+            for row, seen in zip(new, several, strict=False):
+                self._seen[int(chosen[row])] = seen.clone()
+        return torch.stack([self._seen[number] for number in chosen.tolist()])
+
+    @torch.no_grad()
+    def _prepared(self, arrays: Images | DeepImages) -> Tensor:
+        images = to_tensor(arrays).to(self.family.device)
+        with self._autocast():
+            return self.family.prepare(images)
+
+    def _autocast(self) -> torch.autocast:
+        kind = self.family.device.type
+        return torch.autocast(kind, self._precision, self._precision != torch.float32)
 
     def _gradients(
         self,
-        arrays: Images | DeepImages,
+        seen: Tensor,
         told: Told | None,
         order: Order,
         phase: str,
@@ -182,11 +216,9 @@ class Learner:
             logs: dict[str, Tensor] = {}
             try:
                 for rows in self._turns():
-                    batch = self._batch(arrays, told, order, phase, rows)
-                    weight = len(batch.images) / len(arrays)
-                    with torch.autocast(
-                        self.family.device.type, self._precision, self._precision != torch.float32
-                    ):
+                    batch = self._batch(seen, told, order, phase, rows)
+                    weight = len(batch.images) / len(seen)
+                    with self._autocast():
                         loss, scalars = self.family.loss(batch, phase)
                     (loss * weight).backward()  # type: ignore[no-untyped-call]
                     for name, value in {phase: loss.detach(), **scalars}.items():
@@ -214,7 +246,7 @@ class Learner:
 
     def _batch(
         self,
-        arrays: Images | DeepImages,
+        seen: Tensor,
         told: Told | None,
         order: Order,
         phase: str,
@@ -222,12 +254,12 @@ class Learner:
     ) -> Batch:
         device, seed = self.family.device, self._config.train.seed
         whole = Batch(
-            to_tensor(arrays).to(device),
+            seen,
             None if told is None else told.to(device),
             order.step,
             order.progress,
             len(self._pictures),
-            Draws(_hash(seed, order.step, f"{phase}, whole"), len(arrays)),
+            Draws(_hash(seed, order.step, f"{phase}, whole"), len(seen)),
             order.caution,
             order.strength,
             self.average,
@@ -236,7 +268,7 @@ class Learner:
             whole,
             images=whole.images[rows],
             told=None if whole.told is None else whole.told[rows],
-            draws=Draws(_hash(seed, order.step, phase), len(arrays), rows),
+            draws=Draws(_hash(seed, order.step, phase), len(seen), rows),
             of=whole,
             rows=rows,
         )

@@ -157,3 +157,13 @@ def test_a_decoder_that_tiles_goes_round() -> None:
         flat = family.decode(latents)
     assert torch.allclose(plain.roll(8, 3), rolled, atol=1e-5)
     assert not torch.allclose(plain, flat, atol=1e-3)
+
+
+def test_its_own_flow_learns_in_the_share_of_the_training_that_is_set() -> None:
+    def due(share: float, progress: float) -> tuple[str, ...]:
+        model = Autoencoder.Model(width=8, blocks=1, prior_width=8, prior_share=share)
+        return Autoencoder(model, (1, 16, 16), Condition()).due(progress)
+
+    assert due(1, 0) == ("codec", "prior")
+    assert due(0.25, 0.7) == ("codec",)
+    assert due(0.25, 0.8) == ("codec", "prior")

@@ -43,7 +43,8 @@ def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
         numbers = (torch.arange(count) % len(LABELS)).tolist()
         known = told(numbers, len(LABELS), [TEXTS[number] for number in numbers])
         known = known.only(torch.arange(count) > 0)  # nothing is told of the first
-    return Batch(images, known, step, 0.5, 100, draws)
+    with torch.no_grad():
+        return Batch(family.prepare(images), known, step, 0.5, 100, draws)
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -90,6 +91,8 @@ def test_the_loss_falls_on_ten_pictures(name: str) -> None:
     family = kind(kind.Model(width=16), (1, 16, 16), Condition(), foundation(name, (1, 16, 16)))
     shades = torch.linspace(-1, 1, 10)[:, None, None, None]
     images = (shades * torch.linspace(-1, 1, 16)).expand(10, 1, 16, 16)
+    with torch.no_grad():
+        images = family.prepare(images)
     for phase in family.phases:
         if len(family.phases) > 1 and phase == "generator":
             continue  # a contest: what one side gains the other loses

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagegen import presets, registry
+from imagegen.train import foundation
 from tests.cli.conftest import Answer, Call, call  # noqa: F401
 from tests.conftest import Run
 from tests.train.test_loop import wait_for
@@ -69,6 +70,8 @@ def test_how_often_to_save_and_look_holds_for_both(call: Call) -> None:  # noqa:
         config = presets.check(registry.find(name).settings())
         assert config.train.sample_every == 2
         assert config.train.checkpoint_every == 4
+    below = presets.check(registry.find("two-autoencoder").settings())
+    assert below.model["prior_share"] == foundation.LITTLE
 
 
 def test_one_that_is_there_can_be_stood_on(call: Call) -> None:  # noqa: F811

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from imagegen.data.store import load_pictures
 from imagegen.errors import SettingsError, UserError
 from imagegen.families import FAMILIES
+from imagegen.families.autoencoder import Autoencoder
+from imagegen.families.flow import Flow
+from imagegen.family import Condition
 from imagegen.settings import Config, DataSettings, TrainSettings
 from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order, World
@@ -147,3 +151,35 @@ def test_mixed_precision_is_refused_where_it_is_slower(make, monkeypatch) -> Non
     monkeypatch.setattr(device, "_mixed_speed", lambda device: 1.7)
     logs = steps(make(precision="bfloat16"))
     assert all(value.isfinite() for value in logs.values())
+
+
+def test_what_an_autoencoder_makes_of_pictures_is_remembered(smileys) -> None:
+    data = DataSettings(size=16, mirror=True)
+    config = Config(family="flow", data=data, train=TrainSettings(batch_size=6))
+
+    def latent_flow() -> Learner:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            below = Autoencoder(Autoencoder.Model(width=8, blocks=1), smileys.shape, Condition())
+        family = build(Flow, Flow.Model(width=8), config, smileys, below)
+        return Learner(family, smileys, config)
+
+    learner, again = latent_flow(), latent_flow()
+    prepared = []
+    encode = learner.family.prepare
+    learner.family.prepare = lambda images: (prepared.append(len(images)), encode(images))[1]
+    epoch = 2 * len(smileys) // 6
+    for step in range(epoch + 10):
+        learner.step(Order(step, 0.0))
+    assert prepared == [6] * epoch  # each picture and its twin once, always as many at a time
+
+    # What is remembered is what would be computed, to the last bit, wherever training goes on.
+    again.step(Order(3, 0.0))  # some are known before, in another order
+    for order in (Order(7, 0.0), Order(1, 0.0)):
+        arrays, chosen = smileys.batch(0, order.step, 6, mirror=True)
+        ours, theirs = (one._see(arrays, torch.from_numpy(chosen)) for one in (learner, again))
+        assert torch.equal(ours, theirs)
+    mixed = smileys.batch(0, 3, 3, mirror=True), smileys.batch(0, 20, 3, mirror=True)
+    arrays = np.concatenate([one[0] for one in mixed])
+    chosen = torch.from_numpy(np.concatenate([one[1] for one in mixed]))
+    assert torch.equal(learner._see(arrays, chosen), again._see(arrays, chosen))
