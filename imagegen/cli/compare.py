@@ -12,6 +12,8 @@ from imagegen.cli import options, train
 from imagegen.errors import SettingsError
 
 DEFAULT = "latent-flow,gan,flow,rnn,autoencoder"
+PIXELS = {"channels", "background", "fit", "resample", "held_out"}
+"""Settings of data that must be alike, or two models learn from different pictures."""
 
 
 def compare(
@@ -72,8 +74,12 @@ def compare(
     minutes = 1.1 * len(presets) * seconds(budget) / 60
     console.say(f"{len(presets)} families, {budget} each: ready in about {minutes:.0f} minutes")
     shared = [*(sets or []), *_size(data, names, budget, sets or [])]
-    models, left_out = [], {}
+    models, left_out = [], _unlike(presets, shared)
+    for preset in left_out:
+        console.say(f"{preset} is left out: {left_out[preset]}")
     for preset, called in names.items():
+        if preset in left_out:
+            continue
         try:
             train.train(data, name=called, budget=budget, presets=[preset], sets=shared)
         except SettingsError as error:
@@ -105,6 +111,22 @@ def compare(
         )
     console.emit(comparison.why(rows))
     console.say(f"side by side: {page}, {sheet}")
+
+
+def _unlike(presets: list[str], sets: list[str]) -> dict[str, str]:
+    """Return the presets that would see other pictures than the first one, and why."""
+    from imagegen import presets as preset_files
+
+    first = None
+    unlike = {}
+    for preset in presets:
+        config = preset_files.check(preset_files.resolve([preset], sets))
+        data = config.data.model_dump(include=PIXELS)
+        first = first or data
+        for key in sorted(PIXELS):
+            if data[key] != first[key]:
+                unlike[preset] = f"its data.{key} is {data[key]}, that of {presets[0]} {first[key]}"
+    return unlike
 
 
 def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> list[str]:

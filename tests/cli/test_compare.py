@@ -60,6 +60,13 @@ def test_what_a_family_can_not_do_is_said_and_the_others_compared(call):
     assert "tile" in found["left_out"]["rnn"]
 
 
+def test_presets_for_other_pictures_are_left_out(call):
+    found = compared(call, "--families", "gan,digits")
+    assert [row["preset"] for row in found["rows"]] == ["gan"]
+    assert found["left_out"] == {"digits": "its data.fit is pad, that of gan crop"}
+    assert [model.name for model in registry.models()] == ["smileys-gan"]
+
+
 def test_a_mistyped_family_ends_it_before_anything_is_trained(call):
     answer = call("compare", "sample:smileys", "--families", "gan,flwo", code=4)
     assert "flwo" in answer.err
