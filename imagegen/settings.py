@@ -148,7 +148,8 @@ class Config(Settings):
     """What the preset is for, in a line."""
     family: str = "auto"
     """The kind of model: a name from the catalog of families. `auto` takes the preset that was best
-    in the most similar comparison, by the kind and number of the pictures and the budget."""
+    on the most similar set that was measured, by the kind and number of the pictures and the
+    budget."""
     data: DataSettings = DataSettings()
     model: dict[str, Any] = {}
     autoencoder: AutoencoderSettings | None = None

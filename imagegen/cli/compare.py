@@ -67,6 +67,11 @@ def compare(
         preset_files.load_with_parents(preset)  # a name mistyped is no family that can't do it
     name = registry.check_name(name or train.name_of(data))
     names = {preset: registry.check_name(f"{name}-{Path(preset).stem}") for preset in presets}
+    if len(set(names.values())) < len(names):
+        raise SettingsError(
+            f"--families {families}: models are called by the names of presets, and two are alike",
+            "give one of the files another name",
+        )
     page = output or Path(f"{name}-compare.html")
     report.check_page(page)
     sheet = page.with_suffix(".png")
@@ -94,11 +99,14 @@ def compare(
         raise SettingsError(f"none of these can be trained on {data}", "see the reasons above")
     with console.progress(as_json) as progress:
         rows = comparison.measure(models, count, "auto", progress)
+    warnings = list(dict.fromkeys(w for row in rows for w in row.record["warnings"]))
+    for warning in warnings:
+        console.say(f"warning: {warning}")
     record = {"version": 1, "models": [row.record["model"] for row in rows]}
     durable.write(sheet, metadata.encode(comparison.sheet(rows), record))
-    durable.write(page, comparison.html(data, budget, rows, left_out).encode())
+    durable.write(page, comparison.html(data, budget, rows, left_out, warnings).encode())
     if as_json:
-        told = {"left_out": left_out, "why": comparison.why(rows)}
+        told = {"left_out": left_out, "warnings": warnings, "why": comparison.why(rows)}
         files = {"page": str(page), "sheet": str(sheet)}
         choice = {"choice": rows[0].record["model"]}
         console.emit_json({"rows": [row.as_json() for row in rows], **choice, **told, **files})

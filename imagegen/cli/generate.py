@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +41,9 @@ def generate(
     label: Annotated[
         str | None,
         typer.Option(
-            "--label", "-l", help="One of the labels the model knows, or a mixture: cat:0.7,dog:0.3"
+            "--label",
+            "-l",
+            help="One of the labels the model knows, a mixture such as cat:0.7,dog:0.3, or none.",
         ),
     ] = None,
     guidance: Annotated[
@@ -235,7 +236,8 @@ def _warn_of_words(family: Family, prompt: str) -> None:
     words = family.condition.vocabulary
     assert words is not None
     unknown = words.unknown(prompt)
-    for word, near in islice(unknown.items(), NAMED):
+    for word in unknown[:NAMED]:
+        near = words.near(word)
         also = f"; known are {', '.join(near)}" if near else ""
         console.say(f"warning: '{word}' is not a word it knows: read in pieces{also}")
     if len(unknown) > NAMED:

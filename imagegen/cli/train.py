@@ -213,6 +213,7 @@ def _choose_family(layer: Layer, data: str, begun: str | None, talk: Narrator) -
     """Return what is set, laid over the preset that promises most, or that of a model begun."""
     from imagegen import presets, registry
     from imagegen.train import auto
+    from imagegen.train.parallel import rank
 
     preset = None
     if begun is not None:
@@ -221,8 +222,9 @@ def _choose_family(layer: Layer, data: str, begun: str | None, talk: Narrator) -
             preset = auto.like(known.settings())
     if preset is None:
         preset, why = auto.choose(layer, data)
-        talk.say(f"  preset {preset}: {why}")
-        talk.event("chosen", key="preset", value=preset, reason=why)
+        if rank() == 0:
+            talk.say(f"  preset {preset}: {why}")
+            talk.event("chosen", key="preset", value=preset, reason=why)
     below = presets.load_with_parents(preset)
     above = presets.Layer().over(layer)
     above.values.pop("family", None)

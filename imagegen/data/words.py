@@ -21,6 +21,9 @@ LONGEST = 5
 TOKENS = 32
 """What a text is cut to, in words and pieces."""
 
+LONGEST_WORD = 40
+"""Letters by which a word is compared with others."""
+
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 
 
@@ -103,7 +106,10 @@ class Vocabulary:
                         break
                 start += size
 
-    def unknown(self, text: str) -> dict[str, list[str]]:
-        """Return the words of a text that are not known as a whole, and the nearest known ones."""
-        others = [word for word in split(text) if word not in self.words]
-        return {word: get_close_matches(word, self.words, n=3) for word in dict.fromkeys(others)}
+    def unknown(self, text: str) -> list[str]:
+        """Return the words of a text that are not known as a whole, each once."""
+        return list(dict.fromkeys(word for word in split(text) if word not in self.words))
+
+    def near(self, word: str) -> list[str]:
+        """Return the known words most like one, three at most."""
+        return get_close_matches(word[:LONGEST_WORD], self.words, n=3)

@@ -163,7 +163,13 @@ def sheet(rows: Sequence[Row]) -> Image.Image:
     return grid.lines([(row.preset, pictures(row)) for row in rows])
 
 
-def html(source: str, budget: str, rows: Sequence[Row], left_out: dict[str, str]) -> str:
+def html(
+    source: str,
+    budget: str,
+    rows: Sequence[Row],
+    left_out: dict[str, str],
+    warnings: Sequence[str],
+) -> str:
     """Return the comparison as a page.
 
     Args:
@@ -171,6 +177,7 @@ def html(source: str, budget: str, rows: Sequence[Row], left_out: dict[str, str]
         budget: how long each was trained, as `--budget` takes it.
         rows: the models, the best first.
         left_out: presets that could not be trained on these pictures, and why.
+        warnings: what to know before the numbers are believed.
     """
     chart = [
         charts.Row(row.preset, row.record["kid"], row.record["kid_interval"], "ours")
@@ -193,7 +200,7 @@ def html(source: str, budget: str, rows: Sequence[Row], left_out: dict[str, str]
         chart=charts.intervals(chart, [0.0]),
         lines=[(row, [_png(one) for one in pictures(row)]) for row in rows],
         first=first,
-        warnings=list(dict.fromkeys(w for row in rows for w in row.record["warnings"])),
+        warnings=warnings,
         left_out=left_out,
         shape=shape,
         enlarged=max(shape[1:]) < charts.FINE,

@@ -243,14 +243,16 @@ def _labels(
     names, asked = real.label_names, generated.labels
     first, second = (side & (real.labels >= 0) for side in (first, second))
     judge = Judge(x[first].astype(np.float32), real.labels[first], len(names))
-    right = judge(y.astype(np.float32)) == asked
+    seen = judge(y.astype(np.float32))
+    right = seen == asked
     meant = asked >= 0
     known = judge(x[second].astype(np.float32)) == real.labels[second]
     fidelity = {
         "generated": float(right[meant].mean()),
         "generated_interval": metrics.share_interval(int(right[meant].sum()), int(meant.sum())),
         "held_out": float(known.mean()) if len(known) else None,
-        "chance": 1 / len(names),
+        # How often it would be right if pictures had nothing to do with what was asked for.
+        "chance": float((seen[meant] == _shuffled(asked[meant])).mean()),
     }
     labels = {}
     for number, name in enumerate(names):
@@ -294,8 +296,7 @@ def _texts(
     drawn, texts = some(y, asked, np.ones(len(asked), bool))
     right = judge(drawn, texts)
     known = judge(*some(x, captions, second))
-    order = np.random.Generator(np.random.Philox(key=3)).permutation(len(texts))
-    chance = judge(drawn, [texts[row] for row in order])
+    chance = judge(drawn, [texts[row] for row in _shuffled(np.arange(len(texts)))])
     right, known = right[right >= 0], known[known >= 0]
     if not len(right):
         return None
@@ -305,6 +306,11 @@ def _texts(
         "held_out": float(known.mean()) if len(known) else None,
         "chance": float(chance[chance >= 0].mean()),
     }
+
+
+def _shuffled(numbers: Indices) -> Indices:
+    """Return numbers in another order, always the same."""
+    return np.random.Generator(np.random.Philox(key=3)).permutation(numbers)
 
 
 def _warnings(record: Record) -> Iterator[str]:

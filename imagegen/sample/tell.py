@@ -26,10 +26,12 @@ class Ask:
         labels: the weight of each label; without any, one is drawn by the picture's seed, unless
             there is a text.
         text: words; empty for none.
+        unlabelled: no label is drawn either: it is to look like pictures without one.
     """
 
     labels: Mapping[str, float] = field(default_factory=dict)
     text: str = ""
+    unlabelled: bool = False
 
 
 def parse(condition: Condition, label: str | None, text: str | None = None) -> Ask:
@@ -37,7 +39,7 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
 
     Args:
         condition: what the model can be told.
-        label: one of its labels, or a mixture: `cat:0.7,dog:0.3`.
+        label: one of its labels, a mixture, `cat:0.7,dog:0.3`, or `none` of them.
         text: words.
 
     Raises:
@@ -47,6 +49,8 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
         _check_text(condition, text)
     if label is None:
         return Ask({}, text or "")
+    if label == "none" and condition.labels and "none" not in condition.labels:
+        return Ask({}, text or "", unlabelled=True)
     return Ask(_weights(condition.labels, label), text or "")
 
 
@@ -82,7 +86,7 @@ def of_asks(asks: Sequence[Ask], condition: Condition, seeds: Sequence[int]) -> 
     for row, ask in enumerate(asks):
         for name, weight in ask.labels.items():
             weights[row, condition.labels.index(name)] = weight
-        if count and not ask.labels and not ask.text:
+        if count and not (ask.labels or ask.text or ask.unlabelled):
             share = Noise([seeds[row]], stream=1).uniform(1)
             weights[row, int(share[0, 0] * count)] = 1
     return Told(weights, _tokens([ask.text for ask in asks], condition.vocabulary))

@@ -1,4 +1,4 @@
-"""Which preset to train by, when nobody says: the best of the most similar comparison."""
+"""Which preset to train by, when nobody says: the best on the most similar set measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = 64
 
 @dataclass(frozen=True)
 class Compared:
-    """What `imagegen compare` measured (tests/bench/RESULTS.md).
+    """What was measured of presets on the same pictures and time (tests/bench/RESULTS.md).
 
     Attributes:
         name: of the set.
@@ -95,7 +95,7 @@ def pick(pictures: int, kind: Channels, minutes: float, size: int) -> tuple[str,
     fit = [name for name in nearest.kid if size <= SMALL or name != "flow"]
     first, second, *_ = sorted(fit, key=lambda name: nearest.kid[name])
     return first, (
-        f"KID {nearest.kid[first]:.3g} where {second} had {nearest.kid[second]:.3g}, in the most "
-        f"similar comparison: {nearest.pictures:,} pictures ({nearest.kind}), "
+        f"KID {nearest.kid[first]:.3g} where {second} had {nearest.kid[second]:.3g}, on the most "
+        f"similar set that was measured: {nearest.pictures:,} pictures ({nearest.kind}), "
         f"{nearest.minutes:g} minutes"
     )

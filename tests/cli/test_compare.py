@@ -67,6 +67,13 @@ def test_presets_for_other_pictures_are_left_out(call):
     assert [model.name for model in registry.models()] == ["smileys-gan"]
 
 
+def test_two_presets_of_one_name_are_refused(call, tmp_path):
+    (tmp_path / "gan.yaml").write_text("extends: gan\n")
+    answer = call("compare", "sample:smileys", "--families", "gan,./gan.yaml", code=2)
+    assert "two are alike" in answer.err
+    assert not list(registry.models())
+
+
 def test_a_mistyped_family_ends_it_before_anything_is_trained(call):
     answer = call("compare", "sample:smileys", "--families", "gan,flwo", code=4)
     assert "flwo" in answer.err

@@ -58,10 +58,10 @@ def test_a_picture_says_how_to_make_it_again(call: Call, trained: Path) -> None:
 
 def test_labels_and_truncation_change_the_picture(call: Call) -> None:
     pixels = []
-    for index, more in enumerate(("flat", "3d", "3d --set sample.truncation=0.1")):
+    for index, more in enumerate(("flat", "3d", "none", "3d --set sample.truncation=0.1")):
         call("generate", "--seed", 1, "--label", *more.split(), "-o", f"{index}.png")
         pixels.append(Image.open(f"{index}.png").tobytes())
-    assert len(set(pixels)) == 3
+    assert len(set(pixels)) == 4
 
 
 def test_a_pipe_gets_the_files_back_to_back(call: Call, run: Run) -> None:

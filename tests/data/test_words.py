@@ -48,10 +48,10 @@ def test_long_texts_are_cut():
 
 def test_unknown_words_come_with_the_nearest_known_ones():
     known = Vocabulary.of(TEXTS)
-    assert known.unknown("a red cat") == {}
-    assert known.unknown("a Caat in reds, xyz") == {
-        "caat": ["cat"], "in": [], "reds": ["red"], "xyz": [],
-    }  # fmt: skip
+    assert known.unknown("a red cat") == []
+    assert known.unknown("a Caat in reds, xyz, Caat") == ["caat", "in", "reds", "xyz"]
+    assert [known.near(word) for word in ("caat", "reds", "xyz")] == [["cat"], ["red"], []]
+    assert known.near("z" * 100_000) == []
 
 
 def test_a_vocabulary_is_kept_as_plain_data():

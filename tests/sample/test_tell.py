@@ -19,6 +19,8 @@ def test_labels_are_read_alone_and_mixed() -> None:
     assert tell.parse(BOTH, "bee") == Ask({"bee": 1.0})
     assert tell.parse(BOTH, " cat:0.7, ant:0.3") == Ask({"cat": 0.7, "ant": 0.3})
     assert tell.parse(BOTH, None, "a cat") == Ask({}, "a cat")
+    assert tell.parse(BOTH, "none") == Ask(unlabelled=True)
+    assert tell.parse(Condition(("all", "none")), "none") == Ask({"none": 1.0})
     odd = Condition(("a:b", "c,d"))
     assert tell.parse(odd, "c,d") == Ask({"c,d": 1.0})
     assert tell.parse(odd, "a:b:1") == Ask({"a:b": 1.0})
@@ -53,6 +55,9 @@ def test_asks_become_weights_and_numbers() -> None:
     assert told.words[2, 0].item() == WORDS.tokens("ant")[0]
     assert told.words[0].sum() == 0
     assert tell.of_asks(asks[:0], Condition(), []) is None
+    bare = tell.of_asks([Ask(unlabelled=True)], BOTH, [1])
+    assert bare is not None
+    assert bare.labels.sum() == bare.words.sum() == 0
 
 
 def test_labels_left_open_go_by_the_seed_alone() -> None:
