@@ -17,6 +17,9 @@ from imagegen.nn.draws import Draws
 UNLABELLED, SILENT = 0.1, 0.25
 """Shares of the pictures whose labels, and whose texts, a model in training is not told, so that it
 learns to draw without. Texts are left out more often when it is used, and no two are the same."""
+LEFT_TO_TEXT = 0.5
+"""The share for labels of pictures that have a text: otherwise the label says most of it, and the
+text is not listened to where it comes alone, as users mostly give it."""
 WORD, STATE = 64, 64
 """Numbers of a word, and of each direction's state."""
 
@@ -51,7 +54,9 @@ class Told:
     def partly(self, draws: Draws) -> Told:
         """Return it with less told of some pictures, for training."""
         shares = draws.uniform(0, 1, 2).to(self.labels.device)
-        labelled, spoken = shares[:, :1] >= UNLABELLED, shares[:, 1:] >= SILENT
+        has_text = (self.words > 0).any(1, keepdim=True)
+        labelled = shares[:, :1] >= torch.where(has_text, LEFT_TO_TEXT, UNLABELLED)
+        spoken = shares[:, 1:] >= SILENT
         return Told(self.labels * labelled, self.words * spoken)
 
     def only(self, kept: Tensor) -> Told:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imagegen.nn.conditioner import SILENT, UNLABELLED, Conditioner, Reader, Told
+from imagegen.nn.conditioner import LEFT_TO_TEXT, SILENT, UNLABELLED, Conditioner, Reader, Told
 from imagegen.nn.draws import Draws
 
 
@@ -83,7 +83,11 @@ def test_labels_and_texts_are_kept_back_apart():
     count = 4000
     some = told([[1, 0]] * count, [[1, 2]] * count).partly(Draws(3, count))
     unlabelled, silent = some.labels.sum(1) == 0, some.words.sum(1) == 0
-    assert unlabelled.float().mean().item() == pytest.approx(UNLABELLED, abs=0.02)
+    assert unlabelled.float().mean().item() == pytest.approx(LEFT_TO_TEXT, abs=0.02)
     assert silent.float().mean().item() == pytest.approx(SILENT, abs=0.02)
     both = (unlabelled & silent).float().mean().item()
-    assert both == pytest.approx(UNLABELLED * SILENT, abs=0.01)
+    assert both == pytest.approx(LEFT_TO_TEXT * SILENT, abs=0.01)
+    for silent in (torch.zeros(count, 3), torch.zeros(count, 0)):  # no text, and no texts at all
+        alone = Told(some.labels.new_ones(count, 2) / 2, silent.long()).partly(Draws(3, count))
+        share = (alone.labels.sum(1) == 0).float().mean().item()
+        assert share == pytest.approx(UNLABELLED, abs=0.02)
