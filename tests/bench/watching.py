@@ -19,7 +19,7 @@ from imagegen.data.store import load_pictures, to_tensor
 from imagegen.sample.draw import to_pictures
 from imagegen.settings import DataSettings
 
-TINY = "--set data.size=16 --set model.augment=[]"
+TINY = "--preset gan --set data.size=16 --set model.augment=[]"
 CASES = {
     "without penalties: 207 pictures": (
         207,
