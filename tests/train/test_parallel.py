@@ -16,8 +16,9 @@ from tests.conftest import Run
 from tests.train.test_loop import wait_for
 
 SETTINGS = [
-    "--preset", "gan", "--set", "data.size=16", "--set", "model.width=8", "--set", "train.batch_size=16",
-    "--set", "train.checkpoint_every=20", "--set", "train.watch_every=0",
+    "--preset", "gan", "--set", "data.size=16", "--set", "model.width=8",
+    "--set", "train.batch_size=16", "--set", "train.checkpoint_every=20",
+    "--set", "train.watch_every=0",
 ]  # fmt: skip
 
 
