@@ -62,11 +62,12 @@ class Layer:
         return merged
 
     def origin(self, keys: Keys) -> str:
-        """Return where the value at `keys`, or the nearest value around it, came from."""
+        """Return where the value at `keys`, the nearest around it, or one in it came from."""
         for end in range(len(keys), 0, -1):
             if keys[:end] in self.origins:
                 return self.origins[keys[:end]]
-        return "default"
+        inside = (where for path, where in self.origins.items() if path[: len(keys)] == keys)
+        return next(inside, "default")
 
 
 def _copied(values: Mapping[str, Any]) -> dict[str, Any]:

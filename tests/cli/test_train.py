@@ -65,7 +65,7 @@ def test_print_config_feeds_back(call: Call, pictures: Path) -> None:
         ("good --preset nix", 4, "unknown preset 'nix'"),
         ("good --preset bad.yaml", 2, "bad.yaml:2: train.lrr: unknown key; did you mean 'lr'?"),
         ("good --set train.lr=fast", 2, "train.lr: should be a valid number"),
-        ("good --set trian.lr=1", 2, "trian: unknown key; did you mean 'train'?"),
+        ("good --set trian.lr=1", 2, "--set trian.lr: trian: unknown key; did you mean 'train'?"),
         ("good --set family=gam", 2, "unknown family 'gam'; did you mean 'gan'?"),
         ("good --set data.size=33", 2, "33"),
         ("good --set device=tpu", 2, "device: 'tpu' is not there"),
