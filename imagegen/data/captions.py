@@ -86,10 +86,7 @@ def read(
             if file is not None:
                 text, is_utf = _beside(file, others[file])
                 odd += [] if is_utf else [file]
-                text = " ".join(text.split())[:LONGEST]
-                twice += [name] if text and texts.get(name, text) != text else []
-                if text:
-                    texts[name] = text
+                twice += _put(texts, name, text)
         if odd:
             notes.append(f"{len(odd):,} captions are not UTF-8, such as {odd[0]}: read as Latin-1")
         if twice:
@@ -146,8 +143,11 @@ def _take(
     folder = PurePosixPath(table).parent
     found, missing, example = 0, 0, ""
     twice: list[str] = []
-    line = 0
-    for line, row in _rows(table, _decoded(table, load)):
+    rows = _rows(table, _decoded(table, load))
+    if rows is None:
+        notes.append(f"{table} is not used: its first line has no column file_name")
+        return []
+    for line, row in rows:
         if _first(row, (*TEXTS, *LABELS)) is None:
             continue
         file = _first(row, NAMES)
@@ -165,12 +165,10 @@ def _take(
         said = _first(row, TEXTS)
         if not isinstance(said, str | None):
             raise UserError(f"{table}:{line}: the text should be text, got {json.dumps(said)[:60]}")
-        if text := " ".join((said or "").split())[:LONGEST]:
-            twice += [name] if texts.get(name, text) != text else []
-            texts[name] = text
+        twice += _put(texts, name, said or "")
         given = _first(row, LABELS)
         several = given if isinstance(given, list) else str(given or "").split(";")
-        own = dict.fromkeys(" ".join(str(one).split())[:LONGEST] for one in several)
+        own = dict.fromkeys(_one_line(str(one)) for one in several)
         if any(own):
             new = tuple(filter(None, own))
             if labels.get(name, new) != new:
@@ -180,8 +178,6 @@ def _take(
                     "take one of the rows out; several labels of a picture go into one row",
                 )
             labels[name] = new
-    if not line:
-        notes.append(f"{table} is not used: its first line has no column file_name")
     if missing and not found:
         raise UserError(
             f"{table} names no picture that is there, such as {example}",
@@ -192,11 +188,28 @@ def _take(
     return twice
 
 
-def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """Yield each row with its line in the file."""
-    if not table.lower().endswith(".jsonl"):
-        yield from _of_csv(table, text)
-        return
+def _put(texts: dict[str, str], name: str, text: str) -> list[str]:
+    """Take over a picture's caption; return the picture if it had another one."""
+    text = _one_line(text)
+    if not text:
+        return []
+    before, texts[name] = texts.get(name, text), text
+    return [name] if before != text else []
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST]
+
+
+def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] | None:
+    """Return each row of a table with its line in the file; None if it does not name files."""
+    if table.lower().endswith(".jsonl"):
+        return _of_json(table, text)
+    found = _columns(text)
+    return None if found is None else _of_csv(table, text, *found)
+
+
+def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     for line, one in enumerate(text.split("\n"), start=1):  # JSON may hold other line ends
         if not one.strip():
             continue
@@ -209,30 +222,35 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         yield line, row
 
 
-def _of_csv(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """Yield each row of a table that names files in its first line, by whatever separates there."""
-    head, _, _ = text.lstrip().partition("\n")
-    for separator in SEPARATORS:
-        columns = [one.strip(' \t\r"').casefold() for one in head.split(separator)]
-        if set(columns) & set(NAMES):
-            break
-    else:
-        return
-    reader = csv.reader(
-        io.StringIO(text.lstrip()), delimiter=separator, skipinitialspace=True, strict=True
-    )
+def _of_csv(
+    table: str, text: str, separator: str, columns: list[str]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        for number, cells in enumerate(reader):
+        for number, cells in enumerate(cells for cells in reader if cells):
             if len(cells) > len(columns):
                 raise UserError(
                     f"{table}:{reader.line_num}: {len(cells)} cells where the first line has "
                     f"{len(columns)}",
                     f'put a text with "{separator}" in it into quotes: "..."',
                 )
-            if number and cells:
+            if number:
                 yield reader.line_num, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
         raise UserError(f"{table}:{reader.line_num}: {error}", "mend this line") from None
+
+
+def _columns(text: str) -> tuple[str, list[str]] | None:
+    """Return what separates the columns of a table, and their names in its first line.
+
+    None if it does not name files.
+    """
+    head, _, _ = text.lstrip().partition("\n")
+    for separator in SEPARATORS:
+        columns = [one.strip(' \t\r"').casefold() for one in head.split(separator)]
+        if set(columns) & set(NAMES):
+            return separator, columns
+    return None
 
 
 def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:

@@ -79,9 +79,8 @@ def decode_part(data: bytes, width: int) -> npt.NDArray[np.uint8]:
     image = open_picture(data)
     with reasons():
         height = max(1, round(image.height * width / image.width))
-        return _resize(
-            _premultiplied(image), (width, height), (0, 0, *image.size), RESAMPLING["lanczos"]
-        )
+        box = (0, 0, *image.size)
+        return _resize(_premultiplied(image), (width, height), box, Image.Resampling.LANCZOS)
 
 
 def _premultiplied(image: Image.Image) -> Image.Image:

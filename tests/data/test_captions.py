@@ -99,6 +99,7 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         ("x.csv", b"file_name,text\na.png,a cat, red\n", r"x\.csv:2: 3 cells where the first .* 2"),
         ("x.csv", b'file_name,text\na.png,"a cat\nb.png,a dog\n', r"x\.csv:3: unexpected end"),
         ("x.csv", b"file_name,label\na.png,cat\na.png,dog\n", r"a\.png has two labels: x\.csv:3"),
+        ("x.csv", b"\n\nfile_name,text\na.png,a cat, red\n", r"x\.csv:4: 3 cells"),
         ("x.jsonl", b'{"file_name": "a.png", "text": ["ant"]}\n', r"x\.jsonl:1: the text should"),
         (
             "x.jsonl",
@@ -119,7 +120,7 @@ def test_tables_that_can_not_be_read(
     ("name", "content"),
     [
         ("x.csv", "file_name;text\r\na.png;a cat, red\r\n".encode("utf-8-sig")),
-        ("x.csv", b'File_Name, Text\na.png, "a cat, red"\n'),
+        ("x.csv", b'\n\nFile_Name, Text\na.png, "a cat, red"\n'),
         ("X.CSV", "file_name\ttext\na.png\ta cat, red\n".encode("utf-16")),
         ("x.tsv", b"file_name\ttext\na.png\ta cat, red\n"),
         ("x.jsonl", b'{"file_name": "a.png", "text": "a\\u2028cat, \xe2\x80\xa8red"}\n'),
@@ -157,6 +158,8 @@ def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
     found = load_pictures(str(folder), SETTINGS)
     assert found.texts is None
     assert "prices.csv is not used: its first line has no column file_name" in found.notes
+    (folder / "prices.csv").write_text("file_name,text\n")  # no rows, but the columns are there
+    assert not any("not used" in note for note in load_pictures(str(folder), SETTINGS).notes)
 
 
 def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
