@@ -83,6 +83,11 @@ class Model:
         return self.path.name
 
     @property
+    def is_begun(self) -> bool:
+        """Whether a training was begun in it."""
+        return (self.path / "config.yaml").exists()
+
+    @property
     def weights(self) -> Path:
         """The file of averaged weights."""
         return self.path / WEIGHTS

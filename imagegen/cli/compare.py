@@ -154,7 +154,7 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
         if layer.get(size) is not None:
             return []
         known = registry.Model(registry.models_folder() / name)
-        if (known.path / "config.yaml").exists():
+        if known.is_begun:
             return [f"data.size={known.settings().get(size)}"]
         with suppress(SettingsError):  # training will say what this one can't do
             choose.choose(layer, typical_side(data))

@@ -218,7 +218,7 @@ def _choose_family(layer: Layer, data: str, begun: str | None, talk: Narrator) -
     preset = None
     if begun is not None:
         known = registry.Model(registry.models_folder() / begun)
-        if (known.path / "config.yaml").exists():
+        if known.is_begun:
             preset = auto.like(known.settings())
     if preset is None:
         preset, why = auto.choose(layer, data)
@@ -242,7 +242,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
 
     promise, below = None, None
     known = registry.Model(registry.models_folder() / plan.name)
-    if begun := not plan.force and (known.path / "config.yaml").exists():
+    if begun := not plan.force and known.is_begun:
         _take_over(layer, run.known(plan.name))
     if foundation.is_missing(layer):
         below = foundation.plan(layer, plan.name)

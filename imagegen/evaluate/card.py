@@ -69,12 +69,13 @@ def _evidence(known: Facts) -> str:
             facts.percent(measured.copies_among_real),
         ),
     ]
-    if measured.fidelity:
-        asked, real = measured.fidelity.generated, measured.fidelity.held_out
-        rows.append(("right label", facts.percent(asked), facts.percent(real)))
-    if measured.text_fidelity:
-        asked, real = measured.text_fidelity.generated, measured.text_fidelity.held_out
-        rows.append(("text told from nine others", facts.percent(asked), facts.percent(real)))
+    told = {
+        "right label": measured.fidelity,
+        "text told from nine others": measured.text_fidelity,
+    }
+    for what, one in told.items():
+        if one:
+            rows.append((what, facts.percent(one.generated), facts.percent(one.held_out)))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     sizes = measured.equal_sizes
     equal = f" Precision to Vendi: {sizes.n:,} of each." if sizes and sizes.n else ""

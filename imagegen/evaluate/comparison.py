@@ -48,13 +48,15 @@ class Row:
     @property
     def fidelity(self) -> float | None:
         """Share of the pictures whose label a judge recognises, in [0, 1]."""
-        found = self.record["fidelity"]
-        return None if found is None else found["generated"]
+        return self._share("fidelity")
 
     @property
     def text_fidelity(self) -> float | None:
         """Share of the pictures whose text a judge tells from nine others, in [0, 1]."""
-        found = self.record["text_fidelity"]
+        return self._share("text_fidelity")
+
+    def _share(self, key: str) -> float | None:
+        found = self.record[key]
         return None if found is None else found["generated"]
 
     def as_json(self) -> Record:
@@ -142,8 +144,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{number(record['kid'])} [{number(low)}, {number(high)}]",
         percent(record["coverage"]),
         percent(record["copies"]),
-        "-" if row.fidelity is None else percent(row.fidelity),
-        "-" if row.text_fidelity is None else percent(row.text_fidelity),
+        *("-" if one is None else percent(one) for one in (row.fidelity, row.text_fidelity)),
         f"{row.subject.seconds:.2g}",
         f"{row.bytes / 1e6:.1f}",
         f"{record['step']:,}",

@@ -109,11 +109,12 @@ class CaptionJudge:
         random = np.random.Generator(np.random.Philox(key=2))
         found = np.full(len(texts), -1, np.int64)
         for row in range(len(texts)):
-            others = self._rivals[(self._rivals != own[row]).any(1)]
+            others = np.flatnonzero((self._rivals != own[row]).any(1))
             if not own[row].any() or len(others) < self.RIVALS:
                 continue
-            others = others[random.permutation(len(others))[: self.RIVALS]]
-            found[row] = int((others @ odds[row]).max() < own[row] @ odds[row])
+            chosen = others[random.permutation(len(others))[: self.RIVALS]]
+            rivals = self._rivals[chosen]
+            found[row] = int((rivals @ odds[row]).max() < own[row] @ odds[row])
         return found
 
     def _said(self, texts: Sequence[str]) -> Tensor:

@@ -247,13 +247,7 @@ def _labels(
     right = seen == asked
     meant = asked >= 0
     known = judge(x[second].astype(np.float32)) == real.labels[second]
-    fidelity = {
-        "generated": float(right[meant].mean()),
-        "generated_interval": metrics.share_interval(int(right[meant].sum()), int(meant.sum())),
-        "held_out": float(known.mean()) if len(known) else None,
-        # How often it would be right if pictures had nothing to do with what was asked for.
-        "chance": float((seen[meant] == _shuffled(asked[meant])).mean()),
-    }
+    fidelity = _fidelity(right[meant], known, seen[meant] == _shuffled(asked[meant]))
     labels = {}
     for number, name in enumerate(names):
         ours = np.flatnonzero(real.labels[reference.known] == number)
@@ -297,14 +291,23 @@ def _texts(
     right = judge(drawn, texts)
     known = judge(*some(x, captions, second))
     chance = judge(drawn, [texts[row] for row in _shuffled(np.arange(len(texts)))])
-    right, known = right[right >= 0], known[known >= 0]
-    if not len(right):
-        return None
+    right, known, chance = (one[one >= 0] for one in (right, known, chance))
+    return _fidelity(right, known, chance) if len(right) else None
+
+
+def _fidelity(right: npt.NDArray[Any], known: npt.NDArray[Any], chance: npt.NDArray[Any]) -> Record:
+    """Return how often a judge is right: of 0 and 1 a picture.
+
+    Args:
+        right: of generated pictures.
+        known: of real ones, held out.
+        chance: of generated pictures, if they had nothing to do with what was asked for.
+    """
     return {
         "generated": float(right.mean()),
         "generated_interval": metrics.share_interval(int(right.sum()), len(right)),
         "held_out": float(known.mean()) if len(known) else None,
-        "chance": float(chance[chance >= 0].mean()),
+        "chance": float(chance.mean()),
     }
 
 

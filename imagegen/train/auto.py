@@ -70,11 +70,7 @@ def choose(layer: presets.Layer, source: str) -> tuple[str, str]:
     """
     config = presets.check(layer)
     count, kind = glance(source, config.data)
-    if layer.get(("data", "size")) is None:
-        size = SMALL
-    else:
-        size = config.data.size
-    return pick(count, kind, seconds(config.train.budget) / 60, size)
+    return pick(count, kind, seconds(config.train.budget) / 60, config.data.size)
 
 
 def pick(pictures: int, kind: Channels, minutes: float, size: int) -> tuple[str, str]:
@@ -84,7 +80,7 @@ def pick(pictures: int, kind: Channels, minutes: float, size: int) -> tuple[str,
         pictures: how many there are.
         kind: of most of them.
         minutes: to train for.
-        size: pixels a side that were asked for.
+        size: pixels a side that were asked for, or a small number.
     """
 
     def distance(one: Compared) -> float:

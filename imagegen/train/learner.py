@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imagegen.data.store import DeepImages, Images, Pictures, to_tensor
+from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision
 from imagegen.errors import UserError
@@ -120,7 +120,7 @@ class Learner:
         arrays, chosen = self._pictures.batch(
             settings.seed, step, settings.batch_size, data.mirror, data.balance
         )
-        seen = self._see(arrays, torch.from_numpy(chosen))
+        seen = self._see(arrays, chosen)
         told = None
         if self._told is not None:
             told = self._told[torch.from_numpy(chosen % len(self._pictures))]
@@ -170,7 +170,7 @@ class Learner:
         told = None if told is None else told[first]
         return self._batch(self._prepared(pictures.trained_on[first]), told, order, "look", first)
 
-    def _see(self, arrays: Images | DeepImages, chosen: Tensor) -> Tensor:
+    def _see(self, arrays: Images | DeepImages, chosen: Indices) -> Tensor:
         """Return what the family sees of training pictures, (B, ...).
 
         What an autoencoder makes of them is remembered.

@@ -50,7 +50,7 @@ def known(name: str) -> registry.Model:
         UserError: if there is a model of this name that can't be trained on.
     """
     model = registry.Model(registry.models_folder() / registry.check_name(name))
-    if (model.path / "config.yaml").exists() and not model.state.is_dir():
+    if model.is_begun and not model.state.is_dir():
         raise UserError(
             f"model '{name}' exists already, without what training needs to go on",
             f"choose another name: --name NAME; or start from it: --continue-from {name}",
@@ -102,7 +102,7 @@ def prepare(
     }
     if parent is not None:
         data["continued_from"] = {"name": parent.name, "step": parent.header()["step"]}
-    if not (model.path / "config.yaml").exists():
+    if not model.is_begun:
         sides = _hold_out(model, config, pictures)
         data["held_out"] = len(sides.held_out)
         durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())

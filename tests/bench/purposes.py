@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from imagegen.images.grid import TILE, lines
+from imagegen.post.chain import build_chain
 from tests.bench.command import SETS, imagegen
 from tests.bench.words import PROMPTS
 
@@ -57,11 +58,7 @@ def drawn(home: Path, preset: str) -> list[Image.Image]:
         imagegen(home, "generate", *text, "-m", preset, "--seed", seed, "-n", 1, "-o", file)
         picture = Image.open(file)
         if preset == "texture":  # laid side by side, as it is meant to be
-            picture = Image.open(file).convert("RGB")
-            page = Image.new("RGB", (2 * picture.width, 2 * picture.height))
-            for corner in ((0, 0), (1, 0), (0, 1), (1, 1)):
-                page.paste(picture, (corner[0] * picture.width, corner[1] * picture.height))
-            picture = page
+            picture = build_chain(["tile"])(picture)
         pictures.append(picture.resize((TILE, TILE)) if picture.width > TILE else picture)
     return pictures
 

@@ -177,9 +177,9 @@ def test_what_an_autoencoder_makes_of_pictures_is_remembered(smileys) -> None:
     again.step(Order(3, 0.0))  # some are known before, in another order
     for order in (Order(7, 0.0), Order(1, 0.0)):
         arrays, chosen = smileys.batch(0, order.step, 6, mirror=True)
-        ours, theirs = (one._see(arrays, torch.from_numpy(chosen)) for one in (learner, again))
+        ours, theirs = (one._see(arrays, chosen) for one in (learner, again))
         assert torch.equal(ours, theirs)
     mixed = smileys.batch(0, 3, 3, mirror=True), smileys.batch(0, 20, 3, mirror=True)
     arrays = np.concatenate([one[0] for one in mixed])
-    chosen = torch.from_numpy(np.concatenate([one[1] for one in mixed]))
+    chosen = np.concatenate([one[1] for one in mixed])
     assert torch.equal(learner._see(arrays, chosen), again._see(arrays, chosen))
