@@ -31,15 +31,16 @@ class Condition:
     def __bool__(self) -> bool:
         return bool(self.labels) or self.vocabulary is not None
 
-    def conditioner(self, width: int, std: float) -> Conditioner | None:
+    def conditioner(self, width: int, std: float, channels: int = 0) -> Conditioner | None:
         """Return what turns what is told into vectors; None if nothing can be told.
 
         Args:
             width: of a vector.
             std: its standard deviation at first.
+            channels: of pictures that texts are matched with in training, see `Conditioner`.
         """
-        tokens = 0 if self.vocabulary is None else len(self.vocabulary)
-        return Conditioner(len(self.labels), tokens, width, std) if self else None
+        rarity = None if self.vocabulary is None else torch.tensor(self.vocabulary.rarity())
+        return Conditioner(len(self.labels), rarity, width, std, channels) if self else None
 
     def nothing(self, count: int, device: torch.device) -> Told | None:
         """Return that nothing is told of so many pictures; None if nothing can be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -74,6 +75,17 @@ class Vocabulary:
     def __len__(self) -> int:
         """Return how many numbers there are, that of no word included."""
         return 1 + len(self.words) + len(self.pieces)
+
+    def rarity(self) -> list[float]:
+        """Return how rare each number's word is, the most frequent one being log 2.
+
+        That is log(1 + the most frequent word's count / its own), a smoothed inverse document
+        frequency (Sparck Jones 1972). Pieces, which spell rare words, are as rare as can be.
+        """
+        most = max(self.words.values(), default=1)
+        rarest = math.log1p(most)
+        known = [math.log1p(most / count) for count in self.words.values()]
+        return [rarest, *known, *[rarest] * len(self.pieces)]
 
     @cached_property
     def _numbers(self) -> tuple[dict[str, int], dict[str, int]]:

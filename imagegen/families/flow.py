@@ -29,6 +29,9 @@ from imagegen.nn.unet import STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
+MISMATCH = 1.0
+"""What it weighs that texts and pictures can't be told apart."""
+
 
 @FAMILIES.register("flow")
 class Flow(Family):
@@ -72,7 +75,7 @@ class Flow(Family):
         else:
             self.drawn_shape, patch = shape, _patch(shape)
         channels, height, width = self.drawn_shape
-        told = self.condition.conditioner(STYLE, 0.5)
+        told = self.condition.conditioner(STYLE, 0.5, channels)
         self.network = Unet(channels, (height, width), patch, model.width, model.depth, told, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -85,7 +88,7 @@ class Flow(Family):
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the error of the velocities; in the last stage of some and of the jumps of others.
 
-        Every second picture learns to jump.
+        Every second picture learns to jump. Texts are also matched with the pictures of a batch.
         """
         every = batch.whole.images
         jumps = (torch.arange(len(every), device=every.device) % 2 == 0)[batch.rows]
@@ -98,15 +101,23 @@ class Flow(Family):
             part = None if told is None else told[rows]
             return lambda z, t, s: of.network(z, t, s, part)
 
+        losses = {}
         if batch.progress < 1 - self.model.jumps:
-            loss = flow.matching_loss(network(slice(None)), x, noise, t).mean()
-            return loss, {"matching": loss.detach()}
-        walks = ~jumps
-        matching = flow.matching_loss(network(walks), x[walks], noise[walks], t[walks])
-        teacher = network(jumps, of=batch.average if isinstance(batch.average, Flow) else self)
-        jumping = flow.jump_loss(network(jumps), teacher, x[jumps], noise[jumps], shares[jumps])
-        matching, jumping = matching.sum() / len(x), jumping.sum() / len(x)
-        return matching + jumping, {"matching": matching.detach(), "jumping": jumping.detach()}
+            losses["matching"] = flow.matching_loss(network(slice(None)), x, noise, t).mean()
+        else:
+            walks = ~jumps
+            matching = flow.matching_loss(network(walks), x[walks], noise[walks], t[walks])
+            teacher = network(jumps, of=batch.average if isinstance(batch.average, Flow) else self)
+            jumping = flow.jump_loss(network(jumps), teacher, x[jumps], noise[jumps], shares[jumps])
+            losses["matching"] = matching.sum() / len(x)
+            losses["jumping"] = jumping.sum() / len(x)
+        conditioner, all_told = self.network.conditioner, batch.whole.told
+        if conditioner is not None and all_told is not None:
+            mismatch = conditioner.mismatch(every, all_told, batch.rows)
+            if mismatch is not None:
+                losses["mismatch"] = MISMATCH * mismatch
+        total = torch.stack(list(losses.values())).sum()
+        return total, {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagegen.nn.draws import Draws
@@ -22,6 +23,10 @@ LEFT_TO_TEXT = 0.5
 text is not listened to where it comes alone, as users mostly give it."""
 WORD, STATE = 64, 64
 """Numbers of a word, and of each direction's state."""
+ALIKE = 64
+"""Numbers in which texts and pictures are compared."""
+SHARPEST = 100.0
+"""The most by which likenesses are multiplied, as in CLIP."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +83,23 @@ class Told:
 class Conditioner(nn.Module):
     """What pictures are told in, a vector a picture out; the sum of what labels and words say."""
 
-    def __init__(self, labels: int, tokens: int, width: int, std: float) -> None:
+    def __init__(
+        self, labels: int, rarity: Tensor | None, width: int, std: float, channels: int = 0
+    ) -> None:
         """Build it.
 
         Args:
             labels: how many there are, or 0.
-            tokens: how many numbers of words there are, see `Vocabulary`, or 0 for no texts.
+            rarity: (tokens,), how rare each word is, see `Vocabulary.rarity`; None for no texts.
             width: of the vector.
             std: its standard deviation at first.
+            channels: of pictures that help to learn what texts mean, see `mismatch`; 0 for none.
         """
         super().__init__()
         self.labels = nn.Parameter(torch.randn(labels, width) * std) if labels else None
         self.unlabelled = nn.Parameter(torch.randn(width) * std) if labels else None
-        self.reader = Reader(tokens, width, std) if tokens else None
+        self.reader = None if rarity is None else Reader(rarity, width, std)
+        self.matcher = Matcher(channels, width) if self.reader and channels else None
 
     def forward(self, told: Told) -> Tensor:
         """Return (N, width)."""
@@ -102,17 +111,68 @@ class Conditioner(nn.Module):
             parts.append(self.reader(told.words))
         return torch.stack(parts).sum(0)
 
+    def mismatch(self, images: Tensor, told: Told, rows: slice) -> Tensor | None:
+        """Return how badly texts and pictures of a batch are told apart, a number to be made less.
+
+        Args:
+            images: (N, C, H, W), pictures or their latents.
+            told: what they are.
+            rows: those whose mean is returned.
+
+        Returns:
+            A scalar; None if it was built without texts or `channels`.
+        """
+        if self.reader is None or self.matcher is None:
+            return None
+        lost: Tensor = self.matcher(images, self.reader(told.words), told.words)
+        return lost[rows].mean()
+
+
+class Matcher(nn.Module):
+    """Tells the text of each picture of a batch from those of the others, and the reverse.
+
+    The loss of CLIP (Radford et al. 2021, arXiv 2103.00020, figure 3), with a small encoder of
+    pictures that learns beside the reader: what a text says of a picture is heard much sooner so
+    than by drawing alone. Equal texts are equally right, and pictures without one do not count.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.see = nn.Sequential(
+            *(nn.Conv2d(channels, 32, 3, 2, 1), nn.SiLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.SiLU()),
+            *(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(256, ALIKE)),
+        )
+        self.hear = nn.Linear(width, ALIKE)
+        self.sharpness = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, images: Tensor, said: Tensor, words: Tensor) -> Tensor:
+        """Map (N, C, H, W), what was read (N, width) and its words (N, T) to losses, (N,)."""
+        seen, heard = F.normalize(self.see(images)), F.normalize(self.hear(said))
+        scores = self.sharpness.exp().clamp(max=SHARPEST) * seen @ heard.T
+        there = (words > 0).any(1)
+        scores = scores.masked_fill(~(there[:, None] & there), -1e4)
+        right = (words[:, None] == words).all(2).float()
+        right = right / right.sum(1, keepdim=True)
+        lost = F.cross_entropy(scores, right, reduction="none")
+        lost = (lost + F.cross_entropy(scores.T, right, reduction="none")) / 2
+        return lost * there
+
 
 class Reader(nn.Module):
     """Numbers of words in, a vector a text out: a GRU in both directions, then attention pooling.
 
-    Words of a text are weighed by what they are and what stands around them (Yang et al. 2016,
-    "Hierarchical Attention Networks", section 2.2). A text of no words is a vector of its own.
+    Words of a text are weighed by how rare they are, and by what they are and what stands around
+    them (Yang et al. 2016, "Hierarchical Attention Networks", section 2.2): in captions most words
+    are the same in all. A text of no words is a vector of its own.
     """
 
-    def __init__(self, tokens: int, width: int, std: float) -> None:
+    rarity: Tensor
+
+    def __init__(self, rarity: Tensor, width: int, std: float) -> None:
         super().__init__()
-        self.words = nn.Embedding(tokens, WORD)
+        # Not among the weights: it is known from the vocabulary.
+        self.register_buffer("rarity", rarity.log(), persistent=False)
+        self.words = nn.Embedding(len(rarity), WORD)
         nn.init.normal_(self.words.weight, std=0.5)
         self.read = nn.GRU(WORD, STATE, batch_first=True, bidirectional=True)
         self.weigh = nn.Linear(2 * STATE, 1)
@@ -134,7 +194,8 @@ class Reader(nn.Module):
         states, _ = nn.utils.rnn.pad_packed_sequence(self.read(packed)[0], batch_first=True)
         # What was read is the words themselves, and what they mean where they stand.
         heard = torch.cat([seen, states], dim=2)
-        scores = self.weigh(states).squeeze(2).masked_fill(~there, -torch.inf)
+        scores = self.weigh(states).squeeze(2) + self.rarity[words]
+        scores = scores.masked_fill(~there, -torch.inf)
         weights = torch.where(lengths[:, None] > 0, scores, 0).softmax(1)
         said = self.say((weights[..., None] * heard).sum(1))
         return torch.where(lengths[:, None] > 0, said, self.silent)

@@ -1,6 +1,9 @@
 """Texts as numbers."""
 
 import json
+import math
+
+import pytest
 
 from imagegen.data.words import LEAST, TOKENS, WORDS, Vocabulary, split
 
@@ -60,6 +63,16 @@ def test_a_vocabulary_is_kept_as_plain_data():
     assert again == known
     assert list(again.words) == list(known.words)
     assert again.tokens("a zebra") == known.tokens("a zebra")
+
+
+def test_rare_words_are_told_from_frequent_ones():
+    words = Vocabulary.of(["red cat"] * 2 + ["red dog"] * 6)
+    rarity = words.rarity()
+    assert len(rarity) == len(words)
+    known = [rarity[words.tokens(word)[0]] for word in ("red", "dog", "cat")]
+    assert known == pytest.approx([math.log(2), math.log(1 + 8 / 6), math.log(5)])
+    assert rarity[-1] == pytest.approx(math.log(9))  # a piece
+    assert len(Vocabulary.of([]).rarity()) == 1
 
 
 def test_no_texts_at_all():

@@ -1,9 +1,19 @@
 """What pictures are told, as vectors."""
 
+import math
+
 import pytest
 import torch
 
-from imagegen.nn.conditioner import LEFT_TO_TEXT, SILENT, UNLABELLED, Conditioner, Reader, Told
+from imagegen.nn.conditioner import (
+    LEFT_TO_TEXT,
+    SILENT,
+    UNLABELLED,
+    Conditioner,
+    Matcher,
+    Reader,
+    Told,
+)
 from imagegen.nn.draws import Draws
 
 
@@ -17,19 +27,18 @@ def told(labels: list[list[float]], words: list[list[int]] | None = None) -> Tol
     return Told(torch.tensor(labels, dtype=torch.float32), rows)
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
+EQUAL = torch.ones(9)
+"""Nine numbers of words, all as rare."""
 
 
 def test_mixtures_lie_between_their_labels():
-    conditioner = Conditioner(3, 0, 8, 1.0)
+    conditioner = Conditioner(3, None, 8, 1.0)
     one, other, mixed = conditioner(told([[1, 0, 0], [0, 1, 0], [0.7, 0.3, 0]]))
     assert torch.allclose(mixed, 0.7 * one + 0.3 * other, atol=1e-6)
 
 
 def test_nothing_told_is_a_vector_of_its_own():
-    conditioner = Conditioner(2, 5, 8, 1.0)
+    conditioner = Conditioner(2, EQUAL, 8, 1.0)
     some = told([[1, 0], [0, 1]], [[1, 2, 0], [3, 4, 4]])
     first, second = conditioner(some.nothing())
     assert torch.equal(first, second)
@@ -39,7 +48,7 @@ def test_nothing_told_is_a_vector_of_its_own():
 
 
 def test_what_is_behind_the_end_of_a_text_does_not_count():
-    reader = Reader(9, 8, 1.0)
+    reader = Reader(EQUAL, 8, 1.0)
     short = reader(torch.tensor([[1, 2]]))
     longer = reader(torch.tensor([[1, 2, 0, 0, 0], [3, 4, 5, 6, 7]]))
     assert torch.allclose(short[0], longer[0], atol=1e-6)
@@ -49,22 +58,74 @@ def test_what_is_behind_the_end_of_a_text_does_not_count():
 
 
 def test_the_order_of_words_counts():
-    reader = Reader(9, 8, 1.0)
+    reader = Reader(EQUAL, 8, 1.0)
     one, other = reader(torch.tensor([[1, 2, 3], [3, 2, 1]]))
     assert not torch.allclose(one, other, atol=1e-3)
 
 
+def test_rare_words_count_for_more():
+    rarity = torch.tensor([1.0, 1, 1, 1, 9])
+    reader = Reader(rarity, 8, 1.0)
+    apart = []
+    for new in (3, 4):  # words that stand in the same place, the second a rare one
+        usual, changed = reader(torch.tensor([[1, 2, 1, 2], [1, new, 1, 2]]))
+        apart.append((usual - changed).norm().item())
+    reader.words.weight.data[4] = reader.words.weight.data[3]
+    usual, changed = reader(torch.tensor([[1, 2, 1, 2], [1, 4, 1, 2]]))
+    assert (usual - changed).norm().item() > 1.5 * apart[0]
+
+
+def matched(words: list[list[int]], images: torch.Tensor) -> list[float]:
+    matcher = Matcher(2, 8)
+    said = torch.randn(len(words), 8)
+    loss: list[float] = matcher(images, said, torch.tensor(words)).tolist()
+    return loss
+
+
+def test_texts_are_matched_with_pictures_and_equal_texts_are_as_right():
+    images = torch.randn(4, 2, 8, 8)
+    texts = [[1, 2], [3, 0], [1, 2], [0, 0]]
+    told_apart = matched(texts, images)
+    assert told_apart[3] == 0  # nothing is said of it
+    assert min(told_apart[:3]) > 0
+    conditioner = Conditioner(0, EQUAL, 8, 1.0, channels=2)
+    some = told([[]] * 4, texts)
+    optimizer = torch.optim.Adam(conditioner.parameters(), 1e-2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = conditioner.mismatch(images, some, slice(None))
+        assert loss is not None
+        loss.backward()
+        optimizer.step()
+    # Two of four share a text, so that log 2 is the least that is lost for each of them.
+    assert loss.item() == pytest.approx(2 * math.log(2) / 4, abs=0.05)
+
+
+def test_parts_of_a_batch_are_matched_with_all_of_it():
+    conditioner = Conditioner(0, EQUAL, 8, 1.0, channels=2)
+    some, images = told([[]] * 4, [[1], [2], [3], [4]]), torch.randn(4, 2, 8, 8)
+    whole = conditioner.mismatch(images, some, slice(None))
+    halves = [conditioner.mismatch(images, some, rows) for rows in (slice(0, 2), slice(2, 4))]
+    assert whole is not None
+    parts = [half.item() for half in halves if half is not None]
+    assert whole.item() == pytest.approx(sum(parts) / 2, rel=1e-5)
+    assert Conditioner(2, None, 8, 1.0, channels=2).mismatch(images, some, slice(None)) is None
+    assert Conditioner(2, EQUAL, 8, 1.0).mismatch(images, some, slice(None)) is None
+
+
 def test_vectors_begin_with_the_spread_asked_for():
-    labels = Conditioner(40, 0, 64, 0.2)(told(torch.eye(40).tolist()))
+    labels = Conditioner(40, None, 64, 0.2)(told(torch.eye(40).tolist()))
     assert labels.std().item() == pytest.approx(0.2, rel=0.1)
     words = torch.randint(1, 50, (40, 6))
-    assert Reader(50, 64, 0.2)(words).std().item() == pytest.approx(0.2, rel=0.3)
+    assert Reader(torch.ones(50), 64, 0.2)(words).std().item() == pytest.approx(0.2, rel=0.3)
 
 
 def test_every_parameter_learns():
-    conditioner = Conditioner(2, 6, 8, 1.0)
+    conditioner = Conditioner(2, EQUAL, 8, 1.0, channels=3)
     some = told([[1, 0], [0, 1], [0, 0]], [[1, 2, 5], [3, 4, 0], [0, 0, 0]])
-    conditioner(some).square().sum().backward()
+    mismatch = conditioner.mismatch(torch.randn(3, 3, 8, 8), some, slice(0, 3))
+    assert mismatch is not None
+    (conditioner(some).square().sum() + mismatch).backward()
     for name, parameter in conditioner.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
