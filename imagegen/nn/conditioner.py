@@ -175,7 +175,8 @@ class Reader(nn.Module):
         self.words = nn.Embedding(len(rarity), WORD)
         nn.init.normal_(self.words.weight, std=0.5)
         self.read = nn.GRU(WORD, STATE, batch_first=True, bidirectional=True)
-        self.weigh = nn.Linear(2 * STATE, 1)
+        # A bias would cancel out, and what is learnt of it would be rounding errors.
+        self.weigh = nn.Linear(2 * STATE, 1, bias=False)
         self.say = nn.Linear(WORD + 2 * STATE, width)
         nn.init.normal_(self.say.weight, std=6 * std * (WORD + 2 * STATE) ** -0.5)
         self.silent = nn.Parameter(torch.randn(width) * std)
