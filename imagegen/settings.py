@@ -45,15 +45,20 @@ def _duration(value: str) -> str:
     return value
 
 
+LABELS = ("auto", "folders", "tables", "none")
+"""Where labels may come from, if not from the names of pictures."""
+
+
 def _rule(value: str) -> str:
-    if value in ("auto", "none"):
+    if value in LABELS:
         return value
+    words = ", ".join(LABELS)
     try:
         groups = re.compile(value).groups
     except re.error as error:
-        raise ValueError(f"should be auto, none or a regular expression: {error}") from None
+        raise ValueError(f"should be {words} or a regular expression: {error}") from None
     if not groups:
-        raise ValueError("should be auto, none, or a regular expression with a group: (...)")
+        raise ValueError(f"should be {words} or a regular expression with a group: (...)")
     return value
 
 
@@ -74,13 +79,14 @@ class DataSettings(Settings):
     """Where captions come from: `auto` takes NAME.txt beside NAME.png and tables (CSV, JSON lines),
     `from-names` the words of folders and file names, `none` trains without."""
     labels: Annotated[str, AfterValidator(_rule)] = "auto"
-    """Where labels come from: `auto` takes sub-folders and tables, `none` trains without; anything
-    else is a regular expression for the names of pictures, without suffix, and what its groups find
-    are the labels: `([a-z]+)_[0-9]+`."""
+    """Where labels come from: `auto` takes sub-folders and tables, `folders` and `tables` one of
+    them, `none` trains without; anything else is a regular expression for the names of pictures,
+    without suffix, and what its groups find are the labels: `([a-z]+)_[0-9]+`."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of the pictures kept out of training, so that there is something to measure it with."""
     balance: Annotated[float, Field(ge=0, le=1)] = 0
-    """How much rare labels are seen more often: 0 sees each picture as often, 1 each label."""
+    """How much rare labels are seen more often: 0 sees each picture as often, 1 each label.
+    A picture with several counts as their mean."""
     mirror: bool = False
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
 

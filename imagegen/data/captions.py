@@ -73,8 +73,10 @@ def read(
     for name in sorted(others, key=lambda name: (name.count("/"), name)):
         if name.lower().endswith(TABLES):
             twice += _take(name, others[name], set(pictures), texts, labels, notes)
-    if rule != "auto":
-        labels = {} if rule == "none" else _ruled(pictures, rule)
+    if rule in ("folders", "none"):
+        labels = {}
+    elif rule not in ("auto", "tables"):
+        labels = _ruled(pictures, rule)
     if source == "none":
         texts = {}
     elif source == "from-names":

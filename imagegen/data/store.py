@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
@@ -132,11 +132,18 @@ class Pictures:
 
     def _often(self, balance: float) -> npt.NDArray[np.float64]:
         """Return how often each picture is to be seen, (N,), in proportion."""
-        assert self.labels is not None
-        # Pictures without a label are one more group.
-        _, group, counts = np.unique(self.labels, return_inverse=True, return_counts=True)
-        often: npt.NDArray[np.float64] = (1.0 / counts[group]) ** balance
+        counts = self._shares.sum(0)
+        often: npt.NDArray[np.float64] = self._shares @ np.maximum(counts, 1e-9) ** -balance
         return often
+
+    @cached_property
+    def _shares(self) -> npt.NDArray[np.float64]:
+        """How much of each picture each label has, and in the last column none: (N, L + 1)."""
+        shares = np.zeros((len(self), len(self.label_names) + 1))
+        for row in range(len(self)):
+            own = list(self.labels_of(row)) or [-1]
+            shares[row, own] = 1 / len(own)
+        return shares
 
 
 def load_pictures(
@@ -182,7 +189,7 @@ def load_pictures(
     deep = None
     if channels == "grey16":
         deep = np.stack([_deep(one, image) for one, image in zip(pictures, images, strict=True)])
-    labels = _labels(entries, said.labels, settings.labels == "auto")
+    labels = _labels(entries, said.labels, settings.labels in ("auto", "folders"))
     names = tuple(sorted({label for one in labels for label in one}))
     numbers = [tuple(map(names.index, one)) for one in labels]
     texts = [said.texts.get(entry.name, "") for entry in entries]
@@ -416,7 +423,7 @@ def _labels(
         if folder and folder not in own:
             raise UserError(
                 f"{entry.name} has two labels: its folder says {folder}, a table {'; '.join(own)}",
-                "move it, or take the label out of the table",
+                "--set data.labels=folders or data.labels=tables says which counts",
             )
         labels.append(own)
     names = {one for own in labels for one in own}

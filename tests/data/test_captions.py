@@ -168,6 +168,9 @@ def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
     (folder / "x.csv").write_text("file_name,label\nf/a.png,c\n")
     with pytest.raises(UserError, match=r"f/a\.png has two labels: its folder says f, a table c"):
         load_pictures(str(folder), SETTINGS)
+    for source, counts in (("folders", {"c": 2, "f": 1}), ("tables", {"c": 1})):
+        found = load_pictures(str(folder), SETTINGS.model_copy(update={"labels": source}))
+        assert found.label_counts() == counts
     (folder / "x.csv").write_text("file_name,label\nf/a.png,f\nb.png,f\n")
     found = load_pictures(str(folder), SETTINGS)
     assert found.labels is not None

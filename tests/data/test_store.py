@@ -114,7 +114,11 @@ def test_rare_labels_are_seen_as_often_as_it_is_set(folder, balance):
     counts = np.array([9, 1, 3, 87])
     labels = np.repeat(np.arange(-1, 3), counts)  # the first nine have none
     pictures = replace(
-        pictures, images=np.zeros((100, 3, 4, 4), np.uint8), labels=labels, deep=None
+        pictures,
+        images=np.zeros((100, 3, 4, 4), np.uint8),
+        labels=labels,
+        label_names=("a", "b", "c"),
+        deep=None,
     )
     seen = np.concatenate(
         [pictures.batch(0, step, 50, mirror=True, balance=balance)[1] for step in range(400)]
@@ -123,6 +127,21 @@ def test_rare_labels_are_seen_as_often_as_it_is_set(folder, balance):
     expected = counts ** (1.0 - balance) / (counts ** (1.0 - balance)).sum()
     assert shares == pytest.approx(expected, abs=0.002)
     assert (np.bincount(seen, minlength=200) > 0).all()
+
+
+def test_a_picture_with_a_rare_label_among_several_is_seen_more_often(folder):
+    pictures = load_pictures(str(folder), SETTINGS)
+    pictures = replace(
+        pictures,
+        images=np.zeros((3, 3, 4, 4), np.uint8),
+        labels=np.array([0, 0, 0]),
+        several=((0, 1), (0,), (0,)),  # the second label is the rare one
+        label_names=("a", "b"),
+        deep=None,
+    )
+    seen = np.concatenate([pictures.batch(0, s, 50, balance=1)[1] for s in range(100)])
+    # 0.5 / 2.5 + 0.5 / 0.5, 1 / 2.5 and 1 / 2.5
+    assert np.bincount(seen) / len(seen) == pytest.approx(np.array([0.6, 0.2, 0.2]), abs=0.005)
 
 
 def test_mirrored_twins(folder):
