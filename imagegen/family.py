@@ -217,6 +217,24 @@ class Family(nn.Module):
         """
         raise NotImplementedError
 
+    def can_draw(self, progress: float) -> bool:
+        """Say whether it learns to draw by the time that `progress` of the training is done.
+
+        Until then, training shows what comes back of real pictures, see `again`.
+        """
+        return True
+
+    def again(self, images: Tensor) -> Tensor:
+        """Return pictures as they come back from it; only of models that begin to draw late.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+
+        Returns:
+            The same shape, not clamped.
+        """
+        raise NotImplementedError
+
     def complete(self, noise: Noise, known: Tensor, told: Told | None, options: Any) -> Tensor:
         """Draw what is missing of pictures whose upper part is known; only if `completes`.
 

@@ -247,8 +247,8 @@ def _samples(model: registry.Model) -> tuple[list[Image], Path | None]:
         return [], None
     try:
         with pillow_warnings(), Image.open(path, formats=["PNG"]) as page:
-            seeds = (metadata.read(page) or {}).get("seeds")
-            count = len(seeds) if isinstance(seeds, list) and seeds else 1
+            count = (metadata.read(page) or {}).get("pictures")
+            count = count if isinstance(count, int) and count > 0 else 1
             return grid.cut(page.convert("RGB"), count), path
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
         return [], None

@@ -226,6 +226,10 @@ class Autoencoder(Family):
         begins = {"discriminator": CONTEST, "prior": 1 - self.model.prior_share}
         return tuple(phase for phase in self.phases if progress >= begins.get(phase, 0))
 
+    def can_draw(self, progress: float) -> bool:
+        """Say whether the flow over its latents is trained by then; see `Family.can_draw`."""
+        return "prior" in self.due(progress)
+
     @property
     def numbers(self) -> int:
         """How many numbers a cell has."""
@@ -250,6 +254,10 @@ class Autoencoder(Family):
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
         pictures: Tensor = self.codec.decode(latents)
         return pictures
+
+    def again(self, images: Tensor) -> Tensor:
+        """Return pictures, (N, C, H, W) in [-1, 1], as they come back from their latents."""
+        return self.decode(self.encode(images))
 
     @torch.inference_mode()
     def describe(self, images: Images | DeepImages) -> npt.NDArray[np.float32]:
@@ -276,7 +284,7 @@ class Autoencoder(Family):
         """Return how unlike pictures come back; of `prior`, the flow's error."""
         if phase == "discriminator":
             with torch.no_grad():
-                fakes = self.decode(self.encode(batch.images))
+                fakes = self.again(batch.images)
             gamma = GAMMA * PENALTY_EVERY * batch.images[0, 0].numel() / 32**2
             due = batch.step % PENALTY_EVERY == 0
             return discriminator_loss(
@@ -297,7 +305,7 @@ class Autoencoder(Family):
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return how unlike held-out pictures come back, and their signal-to-noise ratio in dB."""
-        again = self.decode(self.encode(held_out.images))
+        again = self.again(held_out.images)
         error = (again.clamp(-1, 1) - held_out.images).square().mean()
         unlike = _unlikeness(again, held_out.images)
         return {"held_out": unlike.item(), "psnr": _decibels(error).item()}

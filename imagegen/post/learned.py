@@ -77,7 +77,7 @@ def reconstruct(color: Floats, alpha: Floats | None, *, model: str) -> Floats:
     x = _to_network(network.shape[0], color, alpha)
     x = _filled(x, -height % network.factor, -width % network.factor)
     with torch.inference_mode():
-        again = network.decode(network.encode(x))
+        again = network.again(x)
     return _from_network(again[..., :height, :width], color.shape[2])[0]
 
 

@@ -39,7 +39,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Sheet:
-    """New pictures of the same seeds."""
+    """New pictures of the same seeds; or the same real pictures, as they come back by now."""
 
     step: int
     pictures: list[Image.Image]

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from imagegen import durable, registry
+from imagegen.data.store import to_tensor
 from imagegen.errors import UserError
 from imagegen.evaluate import card
 from imagegen.images import grid, metadata
-from imagegen.sample.draw import draw
+from imagegen.sample.draw import draw, to_pictures
 from imagegen.settings import Config, seconds
 from imagegen.train import checkpoint, watch
 from imagegen.train.events import Ended, Event, Noticed, Planned, Progress, Resumed, Sheet, Watched
@@ -245,11 +246,19 @@ class Training:
         self._means()
         with self._timed("sheets"):
             sampling, average = self.watcher.sampling, self.learner.average
-            pictures = [picture for _, picture in draw(average, SHEET_SEEDS, sampling)]
             record = metadata.record(
                 self.model.name, None, self.config.family, None, None, sampling, step=self.step
             )
-            page = metadata.encode(grid.sheet(pictures), {**record, "seeds": list(SHEET_SEEDS)})
+            if average.can_draw(self.plan.progress(self.step)):
+                pictures = [picture for _, picture in draw(average, SHEET_SEEDS, sampling)]
+                record["seeds"] = list(SHEET_SEEDS)
+            else:
+                real = (self.watcher.held_out or self.watcher.training).trained_on
+                images = to_tensor(real[: len(SHEET_SEEDS)]).to(average.device)
+                with torch.inference_mode():
+                    pictures = to_pictures(average.again(images), average.depth)
+            record["pictures"] = len(pictures)
+            page = metadata.encode(grid.sheet(pictures), record)
             durable.write(self.model.samples / f"{self.step:09d}.png", page)
         return Sheet(self.step, pictures)
 

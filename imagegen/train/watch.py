@@ -52,14 +52,23 @@ class Watcher:
         ) = None
 
     def look(self, learner: Learner, order: Order) -> Look:
-        """Draw pictures of the averaged model and measure them."""
+        """Measure the averaged model: by pictures that it draws, if it has begun to learn how."""
+        numbers: dict[str, Any] = dict.fromkeys(
+            ("kid", "kid_low", "kid_high", "coverage", "copies", "copies_low", "spread")
+        )
+        if learner.family.can_draw(order.progress):
+            numbers |= self._measured(learner)
+        checks = self._check(learner, order)
+        rounded = Look(order.step, **numbers, checks=checks).record()  # as the journal has it
+        return Look.of({"at": order.step, **rounded})
+
+    def _measured(self, learner: Learner) -> dict[str, Any]:
+        """Return what can be said of drawn pictures, by the names of `Look`."""
         counts = self.training.label_counts()
         made = drawn.sample(
             learner.average, self.sampling, SEEDS, counts, features.silent, self.training
         )
-        numbers: dict[str, Any] = dict.fromkeys(
-            ("kid", "kid_low", "kid_high", "coverage", "copies", "copies_low", "spread")
-        )
+        numbers: dict[str, Any] = {}
         if self.index is not None:
             distances, _ = self.index.nearest(made.images[:: len(made) // _ASKED])
             hits = int(self.index.copies(distances).sum())
@@ -75,9 +84,7 @@ class Watcher:
             numbers["spread"] = min(spread(real, ours), spread(pixels, _pixels(made.images)))
             if len(held) >= LEAST:
                 numbers["coverage"] = metrics.overlap(held, ours).coverage
-        checks = self._check(learner, order)
-        rounded = Look(order.step, **numbers, checks=checks).record()  # as the journal has it
-        return Look.of({"at": order.step, **rounded})
+        return numbers
 
     def _real(
         self, learner: Learner

@@ -30,8 +30,9 @@ def build(
     torch.manual_seed(0)
     kind, shape = FAMILIES[name], (channels, side, side)
     family = kind(kind.Model(), shape, Condition(labels, words), foundation(name, shape))
-    for parameter in family.parameters():  # zeros at the start would hide much
-        torch.nn.init.normal_(parameter, std=0.1)
+    # Zeros at the start would hide much, and large weights would draw black and white alone.
+    for parameter in family.parameters():
+        torch.nn.init.normal_(parameter, std=0.07)
     return family
 
 

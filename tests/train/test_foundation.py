@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from imagegen import presets, registry
+from imagegen.images import metadata
 from imagegen.train import foundation
 from tests.cli.conftest import Answer, Call, call  # noqa: F401
 from tests.conftest import Run
@@ -148,3 +150,20 @@ def test_two_processes_train_both(home: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
     curve = (home / "models/shared/metrics.jsonl").read_text().splitlines()
     assert json.loads(curve[-1])["step"] == 6
+
+
+def test_one_that_is_stood_on_shows_what_comes_back_until_it_draws(
+    call: Call,  # noqa: F811
+) -> None:
+    often = ("--set", "train.watch_every=10", "--set", "train.sample_every=10")
+    train(call, "--name", "tall", "--steps", 50, *often)
+    below = registry.find("tall-autoencoder")
+    looks = [one for one in registry.lines(below.path / "metrics.jsonl") if "psnr" in one]
+    # It has 20 steps, of which its flow learns in the last two: it draws at the end alone.
+    assert [(one["step"], "copies" in one) for one in looks] == [(10, False), (20, True)]
+    sheets = [Image.open(path) for path in sorted(below.samples.glob("*.png"))]
+    records = [metadata.read(sheet) or {} for sheet in sheets]
+    assert [record["step"] for record in records] == [10, 20]
+    assert ["seeds" in record for record in records] == [False, True]
+    assert [record["pictures"] for record in records] == [16, 16]
+    call("models", "watch", "tall-autoencoder", "--once")
