@@ -45,14 +45,14 @@ def _duration(value: str) -> str:
     return value
 
 
-LABELS = ("auto", "folders", "tables", "none")
+LABEL_SOURCES = ("auto", "folders", "tables", "none")
 """Where labels may come from, if not from the names of pictures."""
 
 
 def _rule(value: str) -> str:
-    if value in LABELS:
+    if value in LABEL_SOURCES:
         return value
-    words = ", ".join(LABELS)
+    words = ", ".join(LABEL_SOURCES)
     try:
         groups = re.compile(value).groups
     except re.error as error:

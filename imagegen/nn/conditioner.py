@@ -166,12 +166,12 @@ class Reader(nn.Module):
     are the same in all. A text of no words is a vector of its own.
     """
 
-    rarity: Tensor
+    log_rarity: Tensor
 
     def __init__(self, rarity: Tensor, width: int, std: float) -> None:
         super().__init__()
         # Not among the weights: it is known from the vocabulary.
-        self.register_buffer("rarity", rarity.log(), persistent=False)
+        self.register_buffer("log_rarity", rarity.log(), persistent=False)
         self.words = nn.Embedding(len(rarity), WORD)
         nn.init.normal_(self.words.weight, std=0.5)
         self.read = nn.GRU(WORD, STATE, batch_first=True, bidirectional=True)
@@ -195,7 +195,7 @@ class Reader(nn.Module):
         states, _ = nn.utils.rnn.pad_packed_sequence(self.read(packed)[0], batch_first=True)
         # What was read is the words themselves, and what they mean where they stand.
         heard = torch.cat([seen, states], dim=2)
-        scores = self.weigh(states).squeeze(2) + self.rarity[words]
+        scores = self.weigh(states).squeeze(2) + self.log_rarity[words]
         scores = scores.masked_fill(~there, -torch.inf)
         weights = torch.where(lengths[:, None] > 0, scores, 0).softmax(1)
         said = self.say((weights[..., None] * heard).sum(1))

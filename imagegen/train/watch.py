@@ -53,14 +53,10 @@ class Watcher:
 
     def look(self, learner: Learner, order: Order) -> Look:
         """Measure the averaged model: by pictures that it draws, if it has begun to learn how."""
-        numbers: dict[str, Any] = dict.fromkeys(
-            ("kid", "kid_low", "kid_high", "coverage", "copies", "copies_low", "spread")
-        )
-        if learner.family.can_draw(order.progress):
-            numbers |= self._measured(learner)
-        checks = self._check(learner, order)
-        rounded = Look(order.step, **numbers, checks=checks).record()  # as the journal has it
-        return Look.of({"at": order.step, **rounded})
+        can_draw = learner.family.can_draw(order.progress)
+        numbers = self._measured(learner) if can_draw else {}
+        look = Look.of({"at": order.step, **numbers, **self._check(learner, order)})
+        return Look.of({"at": order.step, **look.record()})  # rounded, as the journal has it
 
     def _measured(self, learner: Learner) -> dict[str, Any]:
         """Return what can be said of drawn pictures, by the names of `Look`."""

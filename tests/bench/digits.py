@@ -9,9 +9,7 @@ import numpy as np
 from imagegen.data.store import Images, load_pictures
 from imagegen.settings import DataSettings
 from tests.bench.classifier import Classifier, classifier
-
-SETS = Path("../shared/data")
-"""Where mnist.zip and mnist_test.zip are, unless told otherwise."""
+from tests.bench.command import SETS
 
 
 def digit_classifier(sets: Path = SETS) -> Classifier:

@@ -22,7 +22,8 @@ from imagegen.families.gan import Gan
 from imagegen.settings import Config, DataSettings, TrainSettings
 from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order
-from tests.bench.digits import SETS, digit_classifier, digits
+from tests.bench.command import SETS
+from tests.bench.digits import digit_classifier, digits
 
 MODES = 1000
 

@@ -16,10 +16,11 @@ from tests.conftest import Run
 from tests.train.test_loop import wait_for
 
 SETTINGS = [
-    "--preset", "gan", "--set", "data.size=16", "--set", "model.width=8",
+    "--set", "data.size=16", "--set", "model.width=8",
     "--set", "train.batch_size=16", "--set", "train.checkpoint_every=20",
     "--set", "train.watch_every=0",
 ]  # fmt: skip
+GAN = ["--preset", "gan"]
 
 
 def torchrun(*words: object) -> list[str]:
@@ -34,28 +35,25 @@ def curve(home: Path, name: str) -> list[dict[str, float]]:
     return records
 
 
-def test_two_processes_give_the_curve_of_one(home: Path, run: Run) -> None:
-    run("train", "sample:smileys", *SETTINGS, "--steps", 60, "--name", "one")
-    done = subprocess.run(
-        torchrun("sample:smileys", "--steps", 60, "--name", "two"), capture_output=True, timeout=300
-    )
+@pytest.mark.parametrize("preset", ["gan", "flow"])
+def test_two_processes_give_the_curve_of_one(home: Path, run: Run, preset: str) -> None:
+    # With this seed no score of the GAN is near zero, where a share of it would say nothing.
+    words = ["sample:smileys", "--preset", preset, "--steps", 60, "--seed", 5]
+    run("train", *words, *SETTINGS, "--name", "one")
+    done = subprocess.run(torchrun(*words, "--name", "two"), capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     one, two = curve(home, "one"), curve(home, "two")
     assert [record["step"] for record in two] == [20, 40, 60]
     for ours, theirs in zip(one, two, strict=True):
-        for name in ("real", "fake"):  # scores; no loss sees what is added to all of them
-            assert theirs.pop(name) == pytest.approx(ours.pop(name), rel=1e-4, abs=1e-4)
         assert theirs == pytest.approx(ours, rel=1e-4)
     assert done.stderr.count(b"all steps done") == 1  # only the first one speaks
-    again = subprocess.run(
-        torchrun("sample:smileys", "--steps", 60, "--name", "two"), capture_output=True, timeout=300
-    )
+    again = subprocess.run(torchrun(*words, "--name", "two"), capture_output=True, timeout=300)
     assert again.returncode == 0, again.stderr.decode()
     assert again.stderr.count(b"two is finished") == 1
 
 
 def test_a_process_that_dies_ends_all_and_another_number_goes_on(home: Path, run: Run) -> None:
-    words = ["sample:smileys", "--name", "hurt"]
+    words = ["sample:smileys", *GAN, "--name", "hurt"]
     training = subprocess.Popen(
         torchrun(*words, "--steps", 5000), stderr=subprocess.PIPE, text=True
     )
@@ -82,7 +80,7 @@ def test_a_process_that_dies_ends_all_and_another_number_goes_on(home: Path, run
 
 def test_a_batch_that_cannot_be_shared_is_an_error(home: Path) -> None:
     done = subprocess.run(
-        [*torchrun("sample:smileys", "--steps", 4), "--set", "train.batch_size=6"],
+        [*torchrun("sample:smileys", *GAN, "--steps", 4), "--set", "train.batch_size=6"],
         capture_output=True,
         timeout=300,
     )
