@@ -147,7 +147,9 @@ def _take(
     twice: list[str] = []
     rows = _rows(table, _decoded(table, load))
     if rows is None:
-        notes.append(f"{table} is not used: its first line has no column file_name")
+        notes.append(
+            f"{table} is not used: its first line has no columns file_name, and text or label"
+        )
         return []
     for line, row in rows:
         if _first(row, (*TEXTS, *LABELS)) is None:
@@ -204,7 +206,7 @@ def _one_line(text: str) -> str:
 
 
 def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] | None:
-    """Return each row of a table with its line in the file; None if it does not name files."""
+    """Return each row of a table with its line in the file; None if it says nothing of files."""
     if table.lower().endswith(".jsonl"):
         return _of_json(table, text)
     found = _columns(text)
@@ -245,12 +247,12 @@ def _of_csv(
 def _columns(text: str) -> tuple[str, list[str]] | None:
     """Return what separates the columns of a table, and their names in its first line.
 
-    None if it does not name files.
+    None if it does not name files, or says nothing of them that is for us.
     """
     head, _, _ = text.lstrip().partition("\n")
     for separator in SEPARATORS:
         columns = [one.strip(' \t\r"').casefold() for one in head.split(separator)]
-        if set(columns) & set(NAMES):
+        if set(columns) & set(NAMES) and set(columns) & {*TEXTS, *LABELS}:
             return separator, columns
     return None
 
@@ -278,6 +280,9 @@ def _decoded(name: str, load: Callable[[], bytes]) -> str:
     except BadPictureError as error:
         raise UserError(f"{name}: {error}") from None
     except UnicodeDecodeError as error:
+        legible = data.decode("latin-1")
+        if not name.lower().endswith(".jsonl") and _columns(legible) is None:
+            return legible  # it is no business of ours
         raise UserError(
             f"{name} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
         ) from None

@@ -132,12 +132,12 @@ class Pictures:
 
     def _often(self, balance: float) -> npt.NDArray[np.float64]:
         """Return how often each picture is to be seen, (N,), in proportion."""
-        counts = self._shares.sum(0)
-        often: npt.NDArray[np.float64] = self._shares @ np.maximum(counts, 1e-9) ** -balance
+        counts = self.shares.sum(0)
+        often: npt.NDArray[np.float64] = self.shares @ np.maximum(counts, 1e-9) ** -balance
         return often
 
     @cached_property
-    def _shares(self) -> npt.NDArray[np.float64]:
+    def shares(self) -> npt.NDArray[np.float64]:
         """How much of each picture each label has, and in the last column none: (N, L + 1)."""
         shares = np.zeros((len(self), len(self.label_names) + 1))
         for row in range(len(self)):

@@ -62,11 +62,11 @@ def of_pictures(pictures: Pictures, condition: Condition) -> Told | None:
     if not condition:
         return None
     weights = torch.zeros(len(pictures), len(condition.labels))
-    if pictures.labels is not None:
-        numbers = [_index(condition.labels, name) for name in pictures.label_names]
-        for row in range(len(pictures)):
-            known = [numbers[one] for one in pictures.labels_of(row) if numbers[one] >= 0]
-            weights[row, known] = 1 / max(1, len(known))
+    for column, name in enumerate(pictures.label_names):
+        if name in condition.labels:
+            shares = torch.from_numpy(pictures.shares[:, column])
+            weights[:, condition.labels.index(name)] = shares.float()
+    weights /= weights.sum(1, keepdim=True).where(weights.any(1, keepdim=True), 1)
     texts = [""] * len(pictures) if pictures.texts is None else pictures.texts
     return Told(weights, _tokens(texts, condition.vocabulary))
 
@@ -99,10 +99,6 @@ def _tokens(texts: Sequence[str], words: Vocabulary | None) -> torch.Tensor:
     for row, numbers in enumerate(spelt):
         matrix[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
     return matrix
-
-
-def _index(known: Sequence[str], name: str) -> int:
-    return known.index(name) if name in known else -1
 
 
 def _weights(known: Sequence[str], label: str) -> dict[str, float]:
@@ -140,7 +136,8 @@ def _check_text(condition: Condition, text: str) -> None:
     words = condition.vocabulary
     if words is None:
         raise SettingsError(
-            "this model was trained without text", "leave the text out, or use --label"
+            "this model was trained without text",
+            "leave the text out" + (", or use --label" if condition.labels else ""),
         )
     if not text.strip():
         raise SettingsError("the text is empty", "leave it out to draw without")

@@ -1,6 +1,6 @@
 """What do the presets by purpose draw?
 
-    python -m tests.bench.purposes HOME HEAD [--minutes 10] [--only PRESET...] [--sheet FILE.png]
+    python -m tests.bench.purposes HOME HEAD [--only PRESET...] [--sheet FILE.png]
 
 Trains each on real pictures and draws with it: seeds 42 and on, none picked. HEAD is the folder
 that `tests.bench.slices` made. HOME keeps the models; what it has is not done again, and a training
@@ -31,16 +31,16 @@ PURPOSES = {
     "abstract": "emoji.zip",
 }
 """Presets, and the pictures that each is for."""
-HOUR = "icons"
-"""Words take longer to learn than looks: this one has an hour."""
+MINUTES = {"icons": 60, "digits": 30}
+"""Others have ten. Words take longer to learn than looks, and digits are counted elsewhere too."""
 SHOWN = 12
 
 
-def measured(home: Path, preset: str, source: Path, minutes: float) -> dict[str, object]:
+def measured(home: Path, preset: str, source: Path, minutes: int) -> dict[str, object]:
     """Train and evaluate one model, or read what was found of it before."""
     path = home / f"{preset}.json"
     if not path.exists():
-        words = ["--name", preset, "--preset", preset, "--budget", f"{minutes * 60:g}s"]
+        words = ["--name", preset, "--preset", preset, "--budget", f"{minutes}m"]
         imagegen(home, "train", source, *words)
         path.write_text(imagegen(home, "evaluate", preset, "--json"))
     return json.loads(path.read_text())
@@ -67,7 +67,6 @@ def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("home", type=Path)
     words.add_argument("head", type=Path)
-    words.add_argument("--minutes", type=float, default=10)
     words.add_argument("--only", nargs="+", default=list(PURPOSES))
     words.add_argument("--sheet", type=Path)
     given = words.parse_args()
@@ -78,16 +77,16 @@ def main() -> None:
     for preset in given.only:
         name = PURPOSES[preset]
         source = given.head if name == "head" else SETS / name
-        minutes = given.minutes * (6 if preset == HOUR else 1)
+        minutes = MINUTES.get(preset, 10)
         found = measured(given.home, preset, source, minutes)
         (low, high), floor = found["kid_interval"], found["floor"]
         print(
-            f"| {preset} | {name} | {minutes:g} | {found['kid']:.3f} [{low:.3f}, {high:.3f}] "
+            f"| {preset} | {name} | {minutes} | {found['kid']:.3f} [{low:.3f}, {high:.3f}] "
             f"| {'-' if floor is None else f'{floor:.3f}'} | {found['coverage']:.1%} "
             f"| {found['copies']:.1%} | {found['step']:,} |",
             flush=True,
         )
-        title = f"imagegen train {name} --preset {preset} --budget {minutes:g}m"
+        title = f"imagegen train {name} --preset {preset} --budget {minutes}m"
         rows.append((title, drawn(given.home, preset)))
         if given.sheet:
             lines(rows).save(given.sheet)

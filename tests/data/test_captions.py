@@ -155,11 +155,14 @@ def test_one_label_sets_pictures_apart_from_those_without(folder: Path) -> None:
 def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
     (folder / "prices.csv").write_text("what,price\ncat,3\n")
     (folder / "scores.csv").write_text("file,score\nkoala.jpg,5\n")
+    # Nor is how they are written: quotes that no table has, and another encoding.
+    (folder / "SOURCES.tsv").write_bytes(b'file\tby\na.png\t"Bolly", 2018\nb.png\tM\xfcller\n')
     found = load_pictures(str(folder), SETTINGS)
     assert found.texts is None
-    assert "prices.csv is not used: its first line has no column file_name" in found.notes
+    for name in ("prices.csv", "scores.csv", "SOURCES.tsv"):
+        assert any(note.startswith(f"{name} is not used: its first") for note in found.notes)
     (folder / "prices.csv").write_text("file_name,text\n")  # no rows, but the columns are there
-    assert not any("not used" in note for note in load_pictures(str(folder), SETTINGS).notes)
+    assert not any("prices.csv" in note for note in load_pictures(str(folder), SETTINGS).notes)
 
 
 def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
