@@ -103,8 +103,11 @@ class TrainSettings(Settings):
     """Wall-clock time to train for, such as `90s`, `10m` or `2h`; used when `steps` is not set."""
     batch_size: Annotated[int, Field(ge=1)] = 16
     """Pictures a step."""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """How weights follow their gradients. `muon` has steps in which all directions of a matrix
+    count alike, and Adam for what is no matrix."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
-    """Learning rate of Adam at its peak."""
+    """Learning rate at its peak."""
     lr_end: Annotated[float, Field(ge=0)] = 5e-5
     """Learning rate at the last step; the way there is a half cosine."""
     warmup: Annotated[int, Field(ge=0)] = 50

@@ -26,7 +26,7 @@ class State:
         spent: seconds of those that went into something else than steps, by what it was.
         family: every parameter and buffer of the networks, by name.
         average: the moving average of those that draw, by name.
-        optimizers: for each phase, the state dict of its Adam.
+        optimizers: for each phase, the state dict of its optimiser.
     """
 
     step: int

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.data.words import Vocabulary
@@ -22,8 +22,9 @@ from imagegen.family import Batch, Condition, Family
 from imagegen.nn.conditioner import Told
 from imagegen.nn.draws import Draws
 from imagegen.sample import tell
-from imagegen.settings import Config, Settings
+from imagegen.settings import Config, Settings, TrainSettings
 from imagegen.train import checkpoint
+from imagegen.train.muon import Muon
 from imagegen.train.parallel import Order, World
 from imagegen.train.plan import half_cosine
 
@@ -91,13 +92,7 @@ class Learner:
         self.family = family.to(pick_device(config.device)).train()
         self.average = copy.deepcopy(family).eval().requires_grad_(False)
         self.optimizers = {
-            phase: torch.optim.Adam(
-                getattr(family, phase).parameters(),
-                lr=settings.lr,
-                betas=settings.betas,
-                fused=True,
-            )
-            for phase in family.phases
+            phase: _optimizer(getattr(family, phase), settings) for phase in family.phases
         }
         self.parts = 1
         self._pictures = pictures
@@ -281,6 +276,13 @@ class Learner:
             torch._foreach_lerp_(list(ours.parameters()), list(theirs.parameters()), 1 - decay)
             for mine, new in zip(ours.buffers(), theirs.buffers(), strict=True):
                 mine.copy_(new)
+
+
+def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return what changes the weights of a phase."""
+    if settings.optimizer == "muon":
+        return Muon(network, settings.lr, settings.betas)
+    return torch.optim.Adam(network.parameters(), settings.lr, settings.betas, fused=True)
 
 
 _SHORT = (
