@@ -1,6 +1,10 @@
-"""Which device to compute on."""
+"""Which device to compute on, and how."""
 
 from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import suppress
 
 import torch
 
@@ -47,6 +51,25 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         f"runs at {factor:.2f} times the speed of float32" if device.type == "cpu" else "lacks it"
     )
     raise SettingsError(f"train.precision: bfloat16 {reason} on this {device.type}", "use auto")
+
+
+def prepare_processor() -> None:
+    """Let this process compute on the CPU as quickly as it can; for training.
+
+    Denormals in the moments of Adam are many times slower than zeros. And glibc gives large blocks
+    back to the system as soon as they are freed, which every step asks for again: of a flow's step
+    at 32 pixels that takes 7 % of the time, of a GAN's at 128 pixels 19 %.
+    """
+    torch.set_flush_denormal(True)
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # musl has none
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_MMAP_THRESHOLD, _KEPT)
+            mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_KEPT = 1 << 30  # bytes
 
 
 def _mixed_speed(device: torch.device) -> float:

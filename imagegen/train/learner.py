@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.data.words import Vocabulary
-from imagegen.device import pick_device, pick_precision
+from imagegen.device import pick_device, pick_precision, prepare_processor
 from imagegen.errors import UserError
 from imagegen.family import Batch, Condition, Family
 from imagegen.nn.conditioner import Told
@@ -87,7 +87,7 @@ class Learner:
         Raises:
             SettingsError: if the batch can't be shared, or the device or precision is not there.
         """
-        torch.set_flush_denormal(True)  # denormals in the moments of Adam are many times slower
+        prepare_processor()
         settings = config.train
         self.family = family.to(pick_device(config.device)).train()
         self.average = copy.deepcopy(family).eval().requires_grad_(False)
