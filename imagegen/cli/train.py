@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imagegen.family import Family
     from imagegen.presets import Layer
     from imagegen.settings import Config, Settings
-    from imagegen.train.choose import Estimate
+    from imagegen.train.choose import Choice, Estimate
     from imagegen.train.events import Event
     from imagegen.train.parallel import World
 
@@ -141,10 +141,14 @@ def train(
     if data:
         name = registry.check_name(name or name_of(data))
     config = preset_files.check(layer)
+    chosen = None
     if data and config.family == "auto":
-        layer = _choose_family(layer, data, None if force else name, talk)
+        layer, chosen = _choose_family(layer, data, None if force else name)
     if data or config.family != "auto":
         config, _, _, _ = _checked(layer)
+    if chosen is not None and rank() == 0:
+        talk.say(f"  preset {chosen.value}: {chosen.reason}")
+        talk.event("chosen", key="preset", value=chosen.value, reason=chosen.reason)
     if rank() > 0 and (print_config or dry_run):
         return  # the first process says it
     if print_config:
@@ -209,26 +213,27 @@ def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
     return presets.filled(config, model=network, sample=sampling), kind, network, sampling
 
 
-def _choose_family(layer: Layer, data: str, begun: str | None, talk: Narrator) -> Layer:
-    """Return what is set, laid over the preset that promises most, or that of a model begun."""
+def _choose_family(layer: Layer, data: str, begun: str | None) -> tuple[Layer, Choice | None]:
+    """Return what is set, laid over the preset that promises most, or that of a model begun.
+
+    And why that one, if it was chosen.
+    """
     from imagegen import presets, registry
     from imagegen.train import auto
-    from imagegen.train.parallel import rank
+    from imagegen.train.choose import Choice
 
-    preset = None
+    preset, choice = None, None
     if begun is not None:
         known = registry.Model(registry.models_folder() / begun)
         if known.is_begun:
             preset = auto.like(known.settings())
     if preset is None:
         preset, why = auto.choose(layer, data)
-        if rank() == 0:
-            talk.say(f"  preset {preset}: {why}")
-            talk.event("chosen", key="preset", value=preset, reason=why)
+        choice = Choice(("preset",), preset, why)
     below = presets.load_with_parents(preset)
     above = presets.Layer().over(layer)
     above.values.pop("family", None)
-    return above.over(below)
+    return above.over(below), choice
 
 
 def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
