@@ -60,6 +60,9 @@ class Flow(Family):
         solver: flow.SolverOrJump = "multistep"
         """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a step,
         the others once."""
+        shift: Annotated[float, Field(gt=0, le=20)] = 1.0
+        """Above 1, steps are short where there is much noise and long at the end: good for latents.
+        Steps of `jump` are even."""
         guidance: Annotated[float, Field(ge=0)] = 1.5
         """How much more a label counts than it did in training: above 1, pictures are more typical
         of it and less varied, and take twice the time of 1. Without labels it does nothing."""
@@ -141,7 +144,7 @@ class Flow(Family):
             return guided
 
         with around(self) if self.model.tile else nullcontext():
-            drawn = flow.solve(network, start, options.steps, options.solver)
+            drawn = flow.solve(network, start, options.steps, options.solver, options.shift)
             if isinstance(self.autoencoder, Autoencoder):
                 drawn = self.autoencoder.decode(drawn)
         return drawn

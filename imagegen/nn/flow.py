@@ -104,15 +104,27 @@ def matching_loss(network: Network, x: Tensor, noise: Tensor, t: Tensor) -> Tens
     return (velocity(network(z, t, t), z, t) - velocity(x, z, t)).square().mean((1, 2, 3))
 
 
-def solve(network: Network, noise: Tensor, steps: int, solver: SolverOrJump) -> Tensor:
-    """Go from noise at time 1 to pictures at time 0, in even steps.
+def solve(
+    network: Network, noise: Tensor, steps: int, solver: SolverOrJump, shift: float = 1.0
+) -> Tensor:
+    """Go from noise at time 1 to pictures at time 0.
 
     `jump` goes where the network was told to, `euler` along the velocity, `multistep` along one
     that the step before has a say in; these look at the network once a step, `midpoint` and `heun`
     twice.
+
+    Args:
+        network: guesses the picture from z, t and the time to go to.
+        noise: (N, C, H, W).
+        steps: how many.
+        solver: how to step.
+        shift: above 1, steps are short where there is much noise and long at the end (Esser et al.
+            2024, arXiv 2403.03206, eq. 23); 1 for even steps, as jumps always are.
     """
     z = noise
     ways = torch.linspace(1, 0, steps + 1)
+    if solver != "jump":
+        ways = shift * ways / (1 + (shift - 1) * ways)
     if solver == "multistep":
         return _multistep(network, z, ways)
     for now, then in pairwise(ways.tolist()):

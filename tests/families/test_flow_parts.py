@@ -58,9 +58,26 @@ def test_knowing_the_picture_is_no_error() -> None:
 
 @pytest.mark.parametrize("solver", get_args(flow.Solver))
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_every_solver_arrives_where_the_way_is_straight(solver: flow.Solver, steps: int) -> None:
-    drawn = flow.solve(knows, torch.randn(2, 3, 4, 4), steps, solver)
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_every_solver_arrives_where_the_way_is_straight(
+    solver: flow.Solver, steps: int, shift: float
+) -> None:
+    drawn = flow.solve(knows, torch.randn(2, 3, 4, 4), steps, solver, shift)
     assert torch.allclose(drawn, POINT.expand(2, -1, -1, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", get_args(flow.SolverOrJump))
+def test_shifted_steps_are_shortest_where_there_is_most_noise(solver: flow.SolverOrJump) -> None:
+    seen = []
+
+    def network(z: torch.Tensor, t: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        seen.append(t[0].item())
+        return z
+
+    flow.solve(network, torch.randn(1, 3, 4, 4), 4, solver, 3.0)
+    times = seen if solver in ("euler", "multistep", "jump") else seen[::2]
+    expected = [1, 0.75, 0.5, 0.25] if solver == "jump" else [1, 0.9, 0.75, 0.5]
+    assert times[:4] == pytest.approx(expected)
 
 
 def test_second_order_solvers_are_nearer_on_a_bend() -> None:

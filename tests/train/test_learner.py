@@ -49,9 +49,10 @@ def steps(learner: Learner, count: int = 3) -> dict[str, torch.Tensor]:
     return logs
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("parts", [2, 4])
-def test_a_batch_in_parts_gives_the_same(make, parts: int) -> None:
-    whole, split = make(), make()
+def test_a_batch_in_parts_gives_the_same(make, parts: int, optimizer: str) -> None:
+    whole, split = make(optimizer=optimizer), make(optimizer=optimizer)
     split.parts = parts
     ours, theirs = steps(whole), steps(split)
     assert ours.keys() == theirs.keys()

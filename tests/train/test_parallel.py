@@ -35,10 +35,14 @@ def curve(home: Path, name: str) -> list[dict[str, float]]:
     return records
 
 
-@pytest.mark.parametrize("preset", ["gan", "flow"])
-def test_two_processes_give_the_curve_of_one(home: Path, run: Run, preset: str) -> None:
-    # With this seed no score of the GAN is near zero, where a share of it would say nothing.
+@pytest.mark.parametrize(("preset", "optimizer"), [("gan", "adam"), ("flow", "muon")])
+def test_two_processes_give_the_curve_of_one(
+    home: Path, run: Run, preset: str, optimizer: str
+) -> None:
+    # With this seed no score of the GAN is near zero, where a share of it would say nothing. With
+    # Muon its contest makes rounding grow: by step 40 scores differ by 2e-3.
     words = ["sample:smileys", "--preset", preset, "--steps", 60, "--seed", 5]
+    words += ["--set", f"train.optimizer={optimizer}"]
     run("train", *words, *SETTINGS, "--name", "one")
     done = subprocess.run(torchrun(*words, "--name", "two"), capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
