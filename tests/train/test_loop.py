@@ -138,7 +138,7 @@ def test_a_finished_model_is_left_alone(pictures: Path, home: Path, run: Run) ->
 def test_other_settings_or_pictures_are_refused(pictures: Path, run: Run) -> None:
     run(*command(pictures, "--steps", 4, "--name", "m"))
     done = run(*command(pictures, "--steps", 4, "--name", "m", "--set", "train.lr=1"), code=1)
-    assert b"error: model 'm' was trained otherwise: train.lr 0.0005 then, 1.0 now" in done.stderr
+    assert b"error: model 'm' was trained otherwise: train.lr 0.001 then, 1.0 now" in done.stderr
     assert b"hint: start a new one with --name NAME" in done.stderr
     next(pictures.rglob("*.png")).unlink()
     done = run(*command(pictures, "--steps", 4, "--name", "m"), code=1)
