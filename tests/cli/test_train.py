@@ -125,7 +125,7 @@ def test_one_accident_is_survived(
     monkeypatch.setattr(Gan, "loss", loss)
     answer = call("train", pictures, *SMALL, "--steps", 24)
     assert "warning: step 12: discriminator is not a number any more: back to step 8" in answer.err
-    assert "on at half the rate, 0.00025" in answer.err
+    assert "on at half the rate, 0.0005" in answer.err
     assert "all steps done: step 24" in answer.err
     assert len(seen) == 2
 
