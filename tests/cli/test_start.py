@@ -89,7 +89,7 @@ def test_presets(call: Call) -> None:
     assert "gan " in call("presets", "ls").out
     names = [json.loads(line)["name"] for line in call("presets", "ls", "--json").out.splitlines()]
     assert {"base", "gan", "post/clean"} <= set(names)
-    assert "lr: 0.0005" in call("presets", "show", "gan").out
+    assert "lr: 0.001" in call("presets", "show", "gan").out
     assert json.loads(call("presets", "show", "gan", "--json").out)["family"] == "gan"
     assert "unknown preset 'gun'" in call("presets", "show", "gun", code=4).err
 
