@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imagegen.data.store import Pictures
     from imagegen.family import Family
     from imagegen.settings import Config
-    from imagegen.train.choose import Estimate
+    from imagegen.train.choose import Choice, Estimate
     from imagegen.train.events import Ended, Event, Progress, Watched
     from imagegen.train.run import Sides
 
@@ -41,6 +41,12 @@ class Narrator:
         """Print a line for programs, if they are asked for."""
         if self.as_json:
             console.emit_json({"event": kind, **values})
+
+    def chosen(self, choice: Choice) -> None:
+        """Say what was chosen where nobody set it, and why."""
+        key = ".".join(choice.keys)
+        self.say(f"  {key}={choice.value}: {choice.reason}")
+        self.event("chosen", key=key, value=choice.value, reason=choice.reason)
 
     def describe(self, name: str, source: str, pictures: Pictures) -> None:
         """Say what the pictures are."""

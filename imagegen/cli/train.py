@@ -147,8 +147,7 @@ def train(
     if data or config.family != "auto":
         config, _, _, _ = _checked(layer)
     if chosen is not None and rank() == 0:
-        talk.say(f"  preset {chosen.value}: {chosen.reason}")
-        talk.event("chosen", key="preset", value=chosen.value, reason=chosen.reason)
+        talk.chosen(chosen)
     if rank() > 0 and (print_config or dry_run):
         return  # the first process says it
     if print_config:
@@ -392,8 +391,7 @@ def _choose(data: str, layer: Layer, talk: Narrator) -> Estimate | None:
         return None
     choices, promise = choose(layer, side)
     for choice in choices:
-        talk.say(f"  {'.'.join(choice.keys)}={choice.value}: {choice.reason}")
-        talk.event("chosen", key=".".join(choice.keys), value=choice.value, reason=choice.reason)
+        talk.chosen(choice)
     if promise.is_useless:
         talk.say(
             f"warning: too little time for anything useful: {promise.pictures:,.0f} pictures would "

@@ -105,14 +105,20 @@ def orthogonal(matrix: Tensor) -> Tensor:
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.mT).mT
     matrix = matrix / (matrix.norm() + 1e-7)
-    square, turned = matrix @ matrix.mT, torch.eye(len(matrix), device=matrix.device)
-    for turn in range(TURNS):
-        factor = CUBIC * square + QUINTIC * (square @ square)
-        factor.diagonal().add_(SLOPE)
-        turned = factor @ turned if turn else factor
-        if turn < TURNS - 1:
-            square = factor @ square @ factor
+    square = matrix @ matrix.mT
+    turned = factor = _factor(square)
+    for _ in range(TURNS - 1):
+        square = factor @ square @ factor
+        factor = _factor(square)
+        turned = factor @ turned
     return turned @ matrix
+
+
+def _factor(square: Tensor) -> Tensor:
+    """Return what one turn multiplies by, of the product of a matrix and its transpose."""
+    factor = CUBIC * square + QUINTIC * (square @ square)
+    factor.diagonal().add_(SLOPE)
+    return factor
 
 
 def _matrices(network: nn.Module) -> list[Tensor]:

@@ -19,7 +19,7 @@ def test_nobody_says_and_it_says_why(
     gan = auto.Compared("shapes", 12, "rgb", 10, {"gan": 0.1, "flow": 0.2})
     monkeypatch.setattr(auto, "COMPARED", (gan,))
     said = call("train", pictures, *TINY, "--steps", 3).err
-    assert "preset gan: KID 0.1 where flow had 0.2" in said
+    assert "preset=gan: KID 0.1 where flow had 0.2" in said
     model = registry.find("shapes")
     assert model.settings().get(("family",)) == "gan"
     # A model begun goes on as it is, whatever a newer table says.
@@ -32,7 +32,7 @@ def test_nobody_says_and_it_says_why(
     assert registry.find("shapes").settings().get(("family",)) == "flow"
     printed = call("train", pictures, "--print-config", "--name", "other")
     assert "family: flow" in printed.out
-    assert "preset flow: " in printed.err
+    assert "preset=flow: " in printed.err
 
 
 def test_a_preset_or_a_family_that_is_named_is_taken(call: Call, pictures: Path) -> None:

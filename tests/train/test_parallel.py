@@ -35,19 +35,22 @@ def curve(home: Path, name: str) -> list[dict[str, float]]:
     return records
 
 
-@pytest.mark.parametrize(("preset", "optimizer"), [("gan", "adam"), ("flow", "muon")])
+@pytest.mark.parametrize(
+    ("preset", "optimizer", "steps"),
+    [("gan", "adam", [20, 40, 60]), ("gan", "muon", [20]), ("flow", "muon", [20, 40, 60])],
+)
 def test_two_processes_give_the_curve_of_one(
-    home: Path, run: Run, preset: str, optimizer: str
+    home: Path, run: Run, preset: str, optimizer: str, steps: list[int]
 ) -> None:
     # With this seed no score of the GAN is near zero, where a share of it would say nothing. With
     # Muon its contest makes rounding grow: by step 40 scores differ by 2e-3.
-    words = ["sample:smileys", "--preset", preset, "--steps", 60, "--seed", 5]
+    words = ["sample:smileys", "--preset", preset, "--steps", steps[-1], "--seed", 5]
     words += ["--set", f"train.optimizer={optimizer}"]
     run("train", *words, *SETTINGS, "--name", "one")
     done = subprocess.run(torchrun(*words, "--name", "two"), capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     one, two = curve(home, "one"), curve(home, "two")
-    assert [record["step"] for record in two] == [20, 40, 60]
+    assert [record["step"] for record in two] == steps
     for ours, theirs in zip(one, two, strict=True):
         assert theirs == pytest.approx(ours, rel=1e-4)
     assert done.stderr.count(b"all steps done") == 1  # only the first one speaks
