@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from imagegen import presets
 from imagegen.data.store import Images, Pictures
 from imagegen.evaluate import drawn, features
 from imagegen.families.gan import Gan
-from imagegen.settings import Config, DataSettings, TrainSettings
 from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order
 from tests.bench.command import SETS
@@ -46,7 +46,8 @@ def modes(made: Images, classify: Callable[[Images], np.ndarray]) -> tuple[int, 
 
 def train(pictures: Pictures, model: Gan.Model, steps: int, batch_size: int) -> Gan:
     """Return the averaged GAN after so many steps, without augmentation: stacks are many."""
-    config = Config(data=DataSettings(size=28), train=TrainSettings(batch_size=batch_size))
+    sets = ["data.size=28", f"train.batch_size={batch_size}"]
+    config = presets.check(presets.resolve(["gan"], sets))
     learner = Learner(build(Gan, model, config, pictures), pictures, config)
     for step in range(steps):
         logs = learner.step(Order(step, step / steps))
@@ -59,8 +60,8 @@ def train(pictures: Pictures, model: Gan.Model, steps: int, batch_size: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=Path, default=SETS)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--samples", type=int, default=10_000)
     options = parser.parse_args()
     torch.set_flush_denormal(True)
