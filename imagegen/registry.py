@@ -14,6 +14,7 @@ $IMAGEGEN_HOME/models/NAME/
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -387,17 +388,30 @@ def _flock(file: IO[str], kind: int) -> bool:
     return True
 
 
+def check_removable(model: Model, but: str = "") -> None:
+    """Check that no other model stands on this one.
+
+    Args:
+        model: which need not exist.
+        but: the name of one that may.
+
+    Raises:
+        UserError: if one does.
+    """
+    if above := [name for name in standing_on(model) if name != but]:
+        raise UserError(
+            f"model {above[0]} stands on {model.name} and can't draw without it",
+            f"delete that one first: imagegen models rm {' '.join(above)}",
+        )
+
+
 def remove(model: Model) -> None:
     """Delete a model: out of sight at once, so that an interrupted removal leaves no half model.
 
     Raises:
         UserError: if it is being trained, or another model stands on it.
     """
-    if above := standing_on(model):
-        raise UserError(
-            f"model {above[0]} stands on {model.name} and can't draw without it",
-            f"delete that one first: imagegen models rm {' '.join(above)}",
-        )
+    check_removable(model)
     doomed = model.path.with_name(f".removing-{model.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     with locked(model):
@@ -500,18 +514,31 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
         os.utime(model.weights, (trained_at[inner], trained_at[inner]))
 
     *below, last = folders
-    _check_free(name or last)
+    name = name or last
+    _check_free(name)
     for inner in below:
-        digest = folders[inner][f"{WEIGHTS}.sha256"].decode(errors="replace").split()[:1]
-        if not digest or not _with_weights(digest[0]):
-            _appear(_free_name(inner), partial(fill, inner=inner))
-    return _appear(name or last, partial(fill, inner=last))
+        weights = folders[inner][WEIGHTS]
+        same = _with_weights(hashlib.sha256(weights).hexdigest())
+        if not same:
+            _appear(_free_name(inner, but=name), partial(fill, inner=inner))
+        elif not any(map(_is_whole, same)):
+            durable.write_checked(same[0].weights, weights)
+    return _appear(name, partial(fill, inner=last))
 
 
-def _free_name(name: str) -> str:
-    """Return a name that no model has, as much like this one as can be."""
+def _is_whole(model: Model) -> bool:
+    try:
+        read_weights(model)
+    except UserError:
+        return False
+    return True
+
+
+def _free_name(name: str, but: str) -> str:
+    """Return a name that no model has, and not `but`, as much like this one as can be."""
     numbers = (f"{name[:60]}-{number}" for number in count(2))
-    return next(n for n in chain([name], numbers) if not (models_folder() / n).exists())
+    taken = {path.name for path in models_folder().glob("*")} | {but}
+    return next(one for one in chain([name], numbers) if one not in taken)
 
 
 def _check_free(name: str) -> Path:

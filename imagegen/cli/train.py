@@ -15,7 +15,7 @@ import typer
 
 from imagegen.cli import console, options
 from imagegen.cli.narrator import Narrator
-from imagegen.errors import ExitCode, SettingsError, UserError
+from imagegen.errors import ExitCode, NotFoundError, SettingsError, UserError
 
 if TYPE_CHECKING:
     from imagegen import registry
@@ -111,7 +111,7 @@ def train(
                 raise SettingsError(
                     f"{flag} has no effect with --resume", "a model goes on with its own settings"
                 )
-        model = registry.find(resume)
+        model = _find_begun(resume)
         layer, name = model.settings(), model.name
         known = registry.data(model)
         data = data or str(known.get("source", ""))
@@ -212,6 +212,23 @@ def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
     return presets.filled(config, model=network, sample=sampling), kind, network, sampling
 
 
+def _find_begun(name: str) -> registry.Model:
+    """Return a model to go on with."""
+    from imagegen import registry
+    from imagegen.train import foundation
+
+    try:
+        return registry.find(name)
+    except NotFoundError:
+        first = registry.models_folder() / foundation.name_for(name)
+        if not registry.Model(first).is_begun:
+            raise
+        raise NotFoundError(
+            f"model '{name}' is not begun: {first.name}, which it is to stand on, comes first",
+            "to go on with both, give the command that began them again, without --resume",
+        ) from None
+
+
 def _choose_family(layer: Layer, data: str, begun: str | None) -> tuple[Layer, Choice | None]:
     """Return what is set, laid over the preset that promises most, or that of a model begun.
 
@@ -237,7 +254,7 @@ def _choose_family(layer: Layer, data: str, begun: str | None) -> tuple[Layer, C
 
 def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     """Train, as the only process or the first of several."""
-    from imagegen import registry
+    from imagegen import presets, registry
     from imagegen.data.store import load_pictures
     from imagegen.train import choose, foundation, loop, run
     from imagegen.train.learner import Learner, build, check
@@ -265,18 +282,25 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         for setting, reason in family.choices(len(pictures)).items():
             talk.say(f"  {setting}: {reason}")
     check(family, config, world)
-    if begun and below is None:
-        run.refuse_other(known, config, pictures, plan.parent)
+    if begun:
+        same = config
+        if below is not None:  # whether it is that one is known when it is trained
+            same = config.model_copy(
+                update={"autoencoder": presets.check(known.settings()).autoencoder}
+            )
+        run.refuse_other(known, same, pictures, plan.parent)
     if plan.dry_run:
         talk.promise(plan.name, config, family, promise or choose.estimate(layer), pictures)
         return
     carried = []
     if plan.parent is not None and not (begun and not run.is_new(known)):
         carried = run.carry_over(plan.parent, family)
+    first = foundation.name_for(plan.name)
     if plan.force and known.path.exists():  # only now that nothing else can be refused
+        if below is not None:
+            registry.check_removable(registry.Model(known.path.with_name(first)), but=plan.name)
         registry.remove(known)
     if below is not None:
-        first = foundation.name_for(plan.name)
         talk.say(f"first the autoencoder that it stands on, {first}; then {plan.name}")
         below.put(("data",), config.data.model_dump(), "that of the model")
         stage = replace(plan, name=first, parent=None, stands_under=plan.name, pictures=pictures)

@@ -167,3 +167,57 @@ def test_one_that_is_stood_on_shows_what_comes_back_until_it_draws(
     assert ["seeds" in record for record in records] == [False, True]
     assert [record["pictures"] for record in records] == [16, 16]
     call("models", "watch", "tall-autoencoder", "--once")
+
+
+def test_a_name_that_is_taken_is_refused_before_the_first_stage(
+    call: Call,  # noqa: F811
+) -> None:
+    train(call, "--name", "tall", "--steps", 5)
+    shutil.rmtree(registry.find("tall-autoencoder").path)
+    refused = train(call, "--name", "tall", "--steps", 5, "--set", "model.width=16", code=1)
+    assert "model.width 8 then, 16 now" in refused.err
+    assert not (registry.models_folder() / "tall-autoencoder").exists()
+
+
+def test_force_deletes_nothing_where_another_stands_on_the_autoencoder(
+    call: Call,  # noqa: F811
+) -> None:
+    train(call, "--name", "one", "--steps", 5)
+    train(call, "--name", "two", "--set", "autoencoder.name=one-autoencoder", "--steps", 3)
+    refused = train(call, "--name", "one", "--steps", 5, "--force", code=1)
+    assert "model two stands on one-autoencoder" in refused.err
+    call("generate", "-m", "one", "--seed", 1, "-o", "a.png")
+
+
+def test_resume_in_the_first_stage_says_what_goes_on(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    shutil.rmtree(registry.find("tall").path)
+    refused = call("train", "--resume", "tall", code=4)
+    assert "tall-autoencoder, which it is to stand on, comes first" in refused.err
+    assert "without --resume" in refused.err
+
+
+def test_an_import_mends_a_damaged_foundation(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
+    call("models", "export", "tall", "-o", "tall.tar")
+    below = registry.find("tall-autoencoder")
+    below.weights.write_bytes(below.weights.read_bytes()[:-1])
+    call("generate", "-m", "tall", "--seed", 1, "-o", "b.png", code=1)
+    call("models", "import", "tall.tar", "--name", "other")
+    assert [model.name for model in registry.models()] == ["other", "tall", "tall-autoencoder"]
+    call("generate", "-m", "tall", "--seed", 1, "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_an_import_can_have_the_name_of_what_it_stands_on(
+    call: Call,  # noqa: F811
+) -> None:
+    train(call, "--name", "tall", "--steps", 5)
+    call("models", "export", "tall", "-o", "tall.tar")
+    for name in ("tall", "tall-autoencoder"):
+        call("models", "rm", name, "--yes")
+    call("models", "import", "tall.tar", "--name", "tall-autoencoder")
+    names = [model.name for model in registry.models()]
+    assert names == ["tall-autoencoder", "tall-autoencoder-2"]
+    call("generate", "-m", "tall-autoencoder", "--seed", 1, "-o", "a.png")
