@@ -30,7 +30,8 @@ def features(
     """Write the latents of pictures as a NumPy file, and draw a map of the set.
 
     The file has `latents` (pictures, numbers, rows, columns), float32, and for each picture its
-    `names` and, if there are any, `labels`. Pictures are read as for training, and never changed.
+    `names` and, if there are any, `labels`: several with `;` between, an empty text for none.
+    Pictures are read as for training, and never changed.
 
     Examples:
 
@@ -71,7 +72,9 @@ def features(
     latents = encoder.describe(pictures.trained_on)
     arrays = {"latents": latents, "names": np.array(pictures.names)}
     if pictures.labels is not None:
-        arrays["labels"] = np.array(pictures.label_names)[pictures.labels]
+        names = pictures.label_names
+        several = [[names[one] for one in pictures.labels_of(row)] for row in range(len(pictures))]
+        arrays["labels"] = np.array(list(map(";".join, several)))
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     durable.write(output, packed.getvalue())

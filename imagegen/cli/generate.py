@@ -14,7 +14,7 @@ from imagegen.cli import options
 from imagegen.errors import SettingsError, UserError
 
 if TYPE_CHECKING:
-    from imagegen.data.store import Images
+    from imagegen.data.store import DeepImages, Images
     from imagegen.family import Family
     from imagegen.settings import Config
 
@@ -246,7 +246,7 @@ def _warn_of_words(family: Family, prompt: str) -> None:
         console.say(f"warning: the text is long: only its first {TOKENS} words and pieces count")
 
 
-def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images, str]:
+def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images | DeepImages, str]:
     """Read what `--complete` names, at the model's width; return it and the sha256 of the file.
 
     Raises:
@@ -266,7 +266,7 @@ def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images, str
     channels, height, width = family.shape
     try:
         data = path.read_bytes()
-        known = read_part(data, width, channels, config.data)
+        known = read_part(data, width, channels, family.depth, config.data)
     except OSError as error:
         raise UserError(f"--complete: cannot read {path}: {error.strerror}", _PART) from None
     except BadPictureError as error:

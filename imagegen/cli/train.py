@@ -207,6 +207,12 @@ def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
     config = presets.check(layer)
     build_chain(config.postprocess)
     kind = FAMILIES[config.family]
+    if config.autoencoder is not None and not kind.stands:
+        raise SettingsError(
+            f"{layer.origin(('autoencoder',))}: autoencoder: a model of family {config.family} "
+            "stands on none",
+            "leave it out, or take a family that does: --preset latent-flow, --preset rnn",
+        )
     network = presets.check_section(kind.Model, "model", layer)
     sampling = presets.check_section(kind.Sampling, "sample", layer)
     return presets.filled(config, model=network, sample=sampling), kind, network, sampling

@@ -29,6 +29,8 @@ class Picture:
             Softened corners and stray pixels are less than that, and nobody sees an alpha of 250.
         enlarged: the file's picture was smaller than this one.
         deep: uint16 (size, size), the same of an opaque grey picture of more than 8 bits.
+
+    Of `decode_part` they are (height, width) instead, and clear pixels are not counted.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -67,20 +69,22 @@ def decode(
         return replace(picture, deep=_fit_deep(values, size, RESAMPLING[resample]))
 
 
-def decode_part(data: bytes, width: int) -> npt.NDArray[np.uint8]:
+def decode_part(data: bytes, width: int) -> Picture:
     """Decode a picture file and scale it to a width, at its own proportions.
-
-    Returns:
-        (height, width, 4), RGBA with the colours multiplied by alpha.
 
     Raises:
         BadPictureError: the file cannot be used; the text says why in a few words.
     """
     image = open_picture(data)
     with reasons():
-        height = max(1, round(image.height * width / image.width))
-        box = (0, 0, *image.size)
-        return _resize(_premultiplied(image), (width, height), box, Image.Resampling.LANCZOS)
+        size = width, max(1, round(image.height * width / image.width))
+        box, method, deep = (0, 0, *image.size), Image.Resampling.LANCZOS, None
+        if _is_deep(image):
+            values = _deep_grey(image)
+            deep = _resize_deep(values, size, box, method)
+            image = Image.fromarray(np.rint(values * 255).astype(np.uint8))
+        pixels = _resize(_premultiplied(image), size, box, method)
+        return Picture(pixels, transparent=False, enlarged=image.width < width, deep=deep)
 
 
 def _premultiplied(image: Image.Image) -> Image.Image:
@@ -160,10 +164,17 @@ def _fit_deep(
     height, width = values.shape
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    resized = Image.fromarray(values).resize(
-        (size, size), method, (left, top, left + side, top + side)
-    )
-    deep: npt.NDArray[np.uint16] = np.rint(np.asarray(resized).clip(0, 1) * 65535).astype(np.uint16)
+    return _resize_deep(values, (size, size), (left, top, left + side, top + side), method)
+
+
+def _resize_deep(
+    values: npt.NDArray[np.float32],
+    size: tuple[int, int],
+    box: tuple[int, int, int, int],
+    method: Image.Resampling,
+) -> npt.NDArray[np.uint16]:
+    resized = np.asarray(Image.fromarray(values).resize(size, method, box))
+    deep: npt.NDArray[np.uint16] = np.rint(resized.clip(0, 1) * 65535).astype(np.uint16)
     return deep
 
 

@@ -209,13 +209,16 @@ def load_pictures(
     )
 
 
-def read_part(data: bytes, width: int, channels: int, settings: DataSettings) -> Images:
-    """Read the upper part of a picture as training sees pictures: uint8 (C, height, width).
+def read_part(
+    data: bytes, width: int, channels: int, depth: int, settings: DataSettings
+) -> Images | DeepImages:
+    """Read the upper part of a picture as training sees pictures: (C, height, width).
 
     Args:
         data: the file's bytes.
         width: what the part is scaled to.
         channels: 1, 3 or 4.
+        depth: bits of a channel, 8 or 16.
         settings: for their background.
 
     Raises:
@@ -223,9 +226,10 @@ def read_part(data: bytes, width: int, channels: int, settings: DataSettings) ->
     """
     kinds: dict[int, Channels] = {1: "grey", 3: "rgb", 4: "rgba"}
     with pillow_warnings():
-        pixels = decode_part(data, width)
+        picture = decode_part(data, width)
     background = ImageColor.getrgb(settings.background)[:3]
-    return np.ascontiguousarray(_in_channels(pixels, kinds[channels], background))
+    image = np.ascontiguousarray(_in_channels(picture.pixels, kinds[channels], background))
+    return image if depth == 8 else _deep(picture, image)
 
 
 def as_drawn(settings: DataSettings, channels: int, depth: int = 8) -> DataSettings:

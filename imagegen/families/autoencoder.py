@@ -199,6 +199,12 @@ class Autoencoder(Family):
     def build(self) -> None:
         """Build the networks; see `Family.build`."""
         model, shape = self.model, self.shape
+        if model.kind == "fsq" and self.codes > MOST_CODES:
+            raise SettingsError(
+                f"model.levels: {'x'.join(map(str, model.levels))} levels are more than "
+                f"{MOST_CODES:,} different tokens",
+                "take fewer or smaller ones",
+            )
         self.factor = _factor(shape, model.kind)
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
@@ -370,8 +376,11 @@ class Autoencoder(Family):
 
 _AT_ONCE = 64
 """Pictures that are encoded at once."""
+MOST_CODES = 1 << 16
+"""Different tokens at most: each is a row of what an rnn learns."""
 _STEEP = 1.6
-"""Makes standard normal numbers come out of the sigmoid nearly evenly, so all levels are used."""
+"""Makes standard normal numbers come out of the sigmoid so evenly that all levels are used: the two
+at the ends half as often as those between."""
 
 
 def _factor(shape: Shape, kind: str) -> int:

@@ -39,6 +39,7 @@ class Flow(Family):
 
     phases = ("network",)
     drawn_by = ("network",)
+    stands = True
 
     class Model(Settings):
         """The size of the network, and how it is trained."""
@@ -60,10 +61,10 @@ class Flow(Family):
         solver: flow.SolverOrJump = "multistep"
         """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a step,
         the others once."""
-        shift: Annotated[float, Field(gt=0, le=20)] = 1.0
+        shift: Annotated[float, Field(ge=0.05, le=20)] = 1.0
         """Above 1, steps are short where there is much noise and long at the end: good for latents.
         Steps of `jump` are even."""
-        guidance: Annotated[float, Field(ge=0)] = 1.5
+        guidance: Annotated[float, Field(ge=0, le=100)] = 1.5
         """How much more a label counts than it did in training: above 1, pictures are more typical
         of it and less varied, and take twice the time of 1. Without labels it does nothing."""
 
@@ -104,16 +105,20 @@ class Flow(Family):
             part = None if told is None else told[rows]
             return lambda z, t, s: of.network(z, t, s, part)
 
+        def matching(rows: slice | Tensor) -> Tensor:
+            return flow.matching_loss(network(rows), x[rows], noise[rows], t[rows])
+
+        def jumping(rows: Tensor) -> Tensor:
+            teacher = network(rows, of=batch.average if isinstance(batch.average, Flow) else self)
+            return flow.jump_loss(network(rows), teacher, x[rows], noise[rows], shares[rows])
+
         losses = {}
         if batch.progress < 1 - self.model.jumps:
-            losses["matching"] = flow.matching_loss(network(slice(None)), x, noise, t).mean()
+            losses["matching"] = matching(slice(None)).mean()
         else:
-            walks = ~jumps
-            matching = flow.matching_loss(network(walks), x[walks], noise[walks], t[walks])
-            teacher = network(jumps, of=batch.average if isinstance(batch.average, Flow) else self)
-            jumping = flow.jump_loss(network(jumps), teacher, x[jumps], noise[jumps], shares[jumps])
-            losses["matching"] = matching.sum() / len(x)
-            losses["jumping"] = jumping.sum() / len(x)
+            for name, loss, rows in (("matching", matching, ~jumps), ("jumping", jumping, jumps)):
+                some = bool(rows.any())  # of a batch's parts, or a batch of one, none may be left
+                losses[name] = loss(rows).sum() / len(x) if some else x.new_zeros(())
         conditioner, all_told = self.network.conditioner, batch.whole.told
         if conditioner is not None and all_told is not None:
             mismatch = conditioner.mismatch(every, all_told, batch.rows)

@@ -96,8 +96,8 @@ class Gan(Family):
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         gamma: Annotated[float, Field(ge=0)] = 0.5
         """Weight of the gradient penalties at first: more is more stable, less more varied; 0 is
-        without, and collapses. For 32x32 pixels; it grows with the number of pixels."""
-        gamma_end: Annotated[float, Field(ge=0)] = 0.2
+        without, and collapses. For 32x32 pixels of grey; it grows with the numbers of a picture."""
+        gamma_end: Annotated[float, Field(gt=0)] = 0.2
         """Weight of the gradient penalties at the end; the way there is geometric."""
         penalty_every: Annotated[int, Field(ge=1)] = 4
         """Steps from one penalty to the next; each weighs that many times more."""
@@ -194,9 +194,9 @@ class Gan(Family):
 
     def _gamma(self, batch: Batch) -> float:
         """Return the weight of the penalties, twice as much after each sign of collapse."""
-        model, pixels = self.model, batch.images[0, 0].numel()
+        model, numbers = self.model, batch.images[0].numel()
         gamma = model.gamma ** (1 - batch.progress) * model.gamma_end**batch.progress
-        return float(gamma * 2**batch.caution * pixels / 32**2)
+        return float(gamma * 2**batch.caution * numbers / 32**2)
 
     def _augment(self, pictures: Tensor, batch: Batch) -> Tensor:
         if self.model.augment != "auto":

@@ -142,6 +142,7 @@ class Rnn(Family):
     phases = ("prior",)
     drawn_by = ("prior",)
     judged_by = "held_out"
+    stands: ClassVar[bool] = True
     completes: ClassVar[bool] = True
     has_likelihood: ClassVar[bool] = True
 
@@ -161,7 +162,7 @@ class Rnn(Family):
     class Sampling(Settings):
         """How tokens are drawn."""
 
-        temperature: Annotated[float, Field(gt=0, le=10)] = 1.0
+        temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
         """Below 1, likely tokens become likelier: safer and less varied."""
         top_k: Annotated[int, Field(ge=1)] | None = None
         """Draw from so many of the likeliest tokens only."""

@@ -76,7 +76,8 @@ def pair(x: Tensor, noise: Tensor, told: Told | None) -> Tensor:
     order = np.arange(len(x))
     for kind in np.unique(kinds):
         rows = np.flatnonzero(kinds == kind)
-        distances = torch.cdist(starts[rows], ends[rows]).square()
+        # Of what has broken down no pairing is right; the losses tell of it, soon after.
+        distances = torch.cdist(starts[rows], ends[rows]).square().nan_to_num()
         order[rows] = rows[linear_sum_assignment(distances.numpy())[1]]
     return noise[torch.from_numpy(order).to(noise.device)]
 

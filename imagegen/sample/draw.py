@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from imagegen.data.store import Images, to_tensor
+from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.family import Family
 from imagegen.sample.noise import Noise
 from imagegen.sample.tell import Ask, of_asks
@@ -27,7 +27,7 @@ def draw(
     seeds: Sequence[int],
     options: Settings,
     asked: Ask | Sequence[Ask] = NOTHING,
-    known: Images | None = None,
+    known: Images | DeepImages | None = None,
 ) -> Iterator[tuple[int, Image.Image]]:
     """Draw one picture a seed, in order.
 

@@ -12,6 +12,8 @@ from imagegen.settings import AutoencoderSettings, seconds
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
 PRIOR_SHARE = ("model", "prior_share")
+KINDS = {1: "grey", 3: "rgb", 4: "rgba"}
+"""`data.channels` by how many there are."""
 LITTLE = 0.1
 """Of the training of an autoencoder, what its own flow gets when another draws its latents."""
 _SHARED = (
@@ -103,15 +105,16 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
             f"autoencoder: {what} is no autoencoder", "train one: --preset autoencoder"
         )
     if family.shape != shape:
+        channels, _, size = family.shape
         raise SettingsError(
             f"autoencoder.name: {settings.name} is for {_described(family.shape)}, and the "
             f"pictures are {_described(shape)}",
-            f"--set data.size={family.shape[1]}, or leave the name out to have one trained",
+            f"--set data.size={size} --set data.channels={KINDS[channels]}, or leave the name out "
+            "to have one trained",
         )
     return family
 
 
 def _described(shape: Shape) -> str:
     channels, height, width = shape
-    kinds = {1: "grey", 3: "rgb", 4: "rgba"}
-    return f"{width}x{height} {kinds.get(channels, channels)}"
+    return f"{width}x{height} {KINDS[channels]}"

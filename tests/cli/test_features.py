@@ -44,6 +44,18 @@ def test_latents_of_every_picture(call: Call, model: str, pictures: Path, tmp_pa
         assert np.array_equal(arrays["latents"], first)
 
 
+def test_labels_none_or_several(call: Call, model: str, pictures: Path, tmp_path: Path) -> None:
+    first, second, *_ = sorted(path for path in pictures.rglob("*.png"))
+    (tmp_path / "set/red").mkdir(parents=True)
+    (tmp_path / "set/none.png").write_bytes(first.read_bytes())
+    (tmp_path / "set/red/two.png").write_bytes(second.read_bytes())
+    (tmp_path / "set/table.csv").write_text("file_name,label\nred/two.png,red;small\n")
+    call("features", model, tmp_path / "set", "-o", tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as arrays:
+        labels = dict(zip(arrays["names"].tolist(), arrays["labels"].tolist(), strict=True))
+    assert labels == {"none.png": "", "red/two.png": "red;small"}
+
+
 def test_what_features_refuses(call: Call, model: str, pictures: Path, tmp_path: Path) -> None:
     assert "FILE.npz" in call("features", model, pictures, "-o", tmp_path / "x.csv", code=2).err
     assert "unknown model" in call("features", "nobody", code=4).err

@@ -167,3 +167,8 @@ def test_its_own_flow_learns_in_the_share_of_the_training_that_is_set() -> None:
     assert due(1, 0) == ("codec", "prior")
     assert due(0.25, 0.7) == ("codec",)
     assert due(0.25, 0.8) == ("codec", "prior")
+
+
+def test_more_tokens_than_can_be_learnt_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"model.levels: 64x64x64 levels"):
+        model(kind="fsq", levels=(64, 64, 64))

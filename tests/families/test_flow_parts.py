@@ -49,6 +49,13 @@ def test_a_way_is_straight() -> None:
     assert torch.allclose(velocity, noise - x, atol=1e-5)
 
 
+def test_what_has_broken_down_is_paired_somehow() -> None:
+    x, noise = torch.rand(4, 3, 4, 4), torch.randn(4, 3, 4, 4)
+    for broken in (float("nan"), float("inf")):
+        x[1] = broken
+        assert len(torch.unique(flow.pair(x, noise, None)[:, 0, 0, 0])) == 4
+
+
 def test_knowing_the_picture_is_no_error() -> None:
     x, noise, t = POINT.expand(5, -1, -1, -1), torch.randn(5, 3, 4, 4), torch.rand(5)
     assert flow.matching_loss(knows, x, noise, t).max() < 1e-9

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -221,3 +222,33 @@ def test_an_import_can_have_the_name_of_what_it_stands_on(
     names = [model.name for model in registry.models()]
     assert names == ["tall-autoencoder", "tall-autoencoder-2"]
     call("generate", "-m", "tall-autoencoder", "--seed", 1, "-o", "a.png")
+
+
+def test_a_part_of_16_bits_stays_as_it_is(call: Call, tmp_path: Path) -> None:  # noqa: F811
+    random = np.random.default_rng(0)
+    (tmp_path / "scans").mkdir()
+    for number in range(12):
+        values = random.integers(0, 65536, (16, 16), np.uint16)
+        Image.fromarray(values).save(tmp_path / f"scans/{number}.png")
+    call("train", tmp_path / "scans", "--name", "deep", *SETTINGS, "--steps", 5)
+    known = values[:8]
+    Image.fromarray(known).save("part.png")
+    call("generate", "-m", "deep", "--complete", "part.png", "--seed", 1, "-o", "a.png")
+    made = np.asarray(Image.open("a.png"))
+    assert made.dtype == np.uint16
+    assert np.array_equal(made[:8], known)
+
+
+def test_a_family_that_stands_on_none_takes_none(call: Call) -> None:  # noqa: F811
+    for family in ("gan", "autoencoder"):
+        words = ["--preset", family, "--set", "autoencoder.share=0.5", "--name", "tall"]
+        refused = call("train", "sample:smileys", *words, "--steps", 2, code=2)
+        assert f"a model of family {family} stands on none" in refused.err
+
+
+def test_pictures_of_another_kind_are_told_what_to_set(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "one", "--steps", 5)
+    words = ["--set", "autoencoder.name=one-autoencoder", "--set", "data.channels=grey"]
+    refused = train(call, "--name", "two", *words, "--steps", 3, code=2)
+    assert "is for 16x16 rgba, and the pictures are 16x16 grey" in refused.err
+    assert "--set data.channels=rgba" in refused.err
