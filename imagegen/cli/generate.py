@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _PART = "give a picture file that holds the upper part, such as a PNG"
 MAX_SEED = 2**63 - 1
 MOST_REJECTED = 9
+"""Copies left out for each picture wanted before there is no point in going on."""
 NAMED = 5
 """Unknown words of a text that are named, at most."""
-"""Copies left out for each picture wanted before there is no point in going on."""
 
 
 def generate(
@@ -231,7 +231,7 @@ def generate(
 def _warn_of_words(family: Family, prompt: str) -> None:
     """Name the words that the model does not know, and the nearest ones it does."""
     from imagegen.cli import console
-    from imagegen.data.words import TOKENS
+    from imagegen.data.words import LONGEST_WORD, TOKENS
 
     words = family.condition.vocabulary
     assert words is not None
@@ -239,7 +239,9 @@ def _warn_of_words(family: Family, prompt: str) -> None:
     for word in unknown[:NAMED]:
         near = words.near(word)
         also = f"; known are {', '.join(near)}" if near else ""
-        console.say(f"warning: '{word}' is not a word it knows: read in pieces{also}")
+        short = f"{word[:LONGEST_WORD]}..." if len(word) > LONGEST_WORD else word
+        read = "read in pieces" if words.tokens(word) else "left out, for it knows no letter of it"
+        console.say(f"warning: '{short}' is not a word it knows: {read}{also}")
     if len(unknown) > NAMED:
         console.say(f"warning: nor are {len(unknown) - NAMED:,} others")
     if words.is_cut(prompt):

@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -30,6 +31,7 @@ NAMES, TEXTS, LABELS = ("file_name", "filename", "file", "image"), ("text", "cap
 LONGEST = 2_000
 """Letters of a caption that are kept."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CODE = re.compile(r"\b(?=\w*\d)[0-9a-f]{4,}\b|\b\d+\b", re.IGNORECASE)
 
 
@@ -70,18 +72,17 @@ def read(
     notes: list[str] = []
     odd: list[str] = []
     twice: list[str] = []
-    for name in sorted(others, key=lambda name: (name.count("/"), name)):
-        if name.lower().endswith(TABLES):
-            twice += _take(name, others[name], set(pictures), texts, labels, notes)
-    if rule in ("folders", "none"):
-        labels = {}
-    elif rule not in ("auto", "tables"):
+    wanted: tuple[str, ...] = TEXTS if source == "auto" else ()
+    wanted += LABELS if rule in ("auto", "tables") else ()
+    tables = [name for name in others if wanted and name.lower().endswith(TABLES)]
+    known = {_same(name): name for name in pictures}
+    for name in sorted(tables, key=lambda name: (name.count("/"), name)):
+        twice += _take(name, others[name], wanted, known, texts, labels, notes)
+    if rule not in ("auto", "tables", "folders", "none"):
         labels = _ruled(pictures, rule)
-    if source == "none":
-        texts = {}
-    elif source == "from-names":
+    if source == "from-names":
         texts = {name: from_name(name) for name in pictures}
-    else:
+    elif source == "auto":
         beside = {name[:-4]: name for name in others if name.lower().endswith(".txt")}
         for name in pictures:
             file = beside.get(str(PurePosixPath(name).with_suffix("")))
@@ -132,12 +133,22 @@ def _ruled(pictures: Sequence[str], rule: str) -> dict[str, tuple[str, ...]]:
 def _take(
     table: str,
     load: Callable[[], bytes],
-    pictures: set[str],
+    wanted: tuple[str, ...],
+    pictures: Mapping[str, str],
     texts: dict[str, str],
     labels: dict[str, tuple[str, ...]],
     notes: list[str],
 ) -> list[str]:
     """Take over what a table says; one without a column of file names is no business of ours.
+
+    Args:
+        table: its name in the data.
+        load: reads it.
+        wanted: the columns that count.
+        pictures: the names of all, by what is the `_same` of them.
+        texts: gets the captions.
+        labels: gets the labels.
+        notes: gets what the user may want to know.
 
     Returns:
         The pictures that had another caption before.
@@ -147,22 +158,19 @@ def _take(
     twice: list[str] = []
     rows = _rows(table, _decoded(table, load))
     if rows is None:
-        notes.append(
-            f"{table} is not used: its first line has no columns file_name, and text or label"
-        )
+        notes.append(f"{table} is not used: it has no columns file_name, and text or label")
         return []
     for line, row in rows:
-        if _first(row, (*TEXTS, *LABELS)) is None:
+        row = {column: cell for column, cell in row.items() if column in (*NAMES, *wanted)}
+        if _first(row, wanted) is None:
             continue
         file = _first(row, NAMES)
         if file is None:
-            if line <= 2:  # some other table
-                return []
             raise UserError(
                 f"{table}:{line}: no file_name", "give every line one, or drop the line"
             )
-        name = str(folder / str(file).strip())
-        if name not in pictures:
+        name = pictures.get(_same(str(folder / str(file).strip())))
+        if name is None:
             missing, example = missing + 1, example or f"{table}:{line}: {file}"
             continue
         found += 1
@@ -170,26 +178,43 @@ def _take(
         if not isinstance(said, str | None):
             raise UserError(f"{table}:{line}: the text should be text, got {json.dumps(said)[:60]}")
         twice += _put(texts, name, said or "")
-        given = _first(row, LABELS)
-        several = given if isinstance(given, list) else str(given or "").split(";")
-        own = dict.fromkeys(_one_line(str(one)) for one in several)
-        if any(own):
-            new = tuple(filter(None, own))
-            if labels.get(name, new) != new:
-                raise UserError(
-                    f"{name} has two labels: {table}:{line} says {'; '.join(new)}, a row before it "
-                    f"{'; '.join(labels[name])}",
-                    "take one of the rows out; several labels of a picture go into one row",
-                )
-            labels[name] = new
+        new = _labels(f"{table}:{line}", _first(row, LABELS))
+        if new and set(labels.setdefault(name, new)) != set(new):
+            raise UserError(
+                f"{name} has two labels: {table}:{line} says {'; '.join(new)}, a row before it "
+                f"{'; '.join(labels[name])}",
+                "take one of the rows out; several labels of a picture go into one row",
+            )
     if missing and not found:
         raise UserError(
             f"{table} names no picture that is there, such as {example}",
-            "file_name is the path of a picture from the table's folder",
+            "file_name is the path of a picture from the table's folder; to train without such "
+            "tables: --captions none --set data.labels=folders",
         )
     if missing:
         notes.append(f"{table} names {missing:,} files that are not there, such as {example}")
     return twice
+
+
+def _same(name: str) -> str:
+    """Return what is the same for the name of a file however a system or program writes it.
+
+    macOS takes letters with marks apart, Windows has another stroke between folders.
+    """
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def _labels(where: str, given: object) -> tuple[str, ...]:
+    """Return the labels that a cell or a value of JSON holds, none or more."""
+    if isinstance(given, str):
+        given = given.split(";")
+    several = given if isinstance(given, list) else [] if given is None else [given]
+    for one in several:
+        if not isinstance(one, str | int | float) or one != one:
+            raise UserError(
+                f"{where}: a label should be text or a number, got {json.dumps(one)[:60]}"
+            )
+    return tuple(dict.fromkeys(filter(None, (_one_line(str(one)) for one in several))))
 
 
 def _put(texts: dict[str, str], name: str, text: str) -> list[str]:
@@ -202,7 +227,7 @@ def _put(texts: dict[str, str], name: str, text: str) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:LONGEST]
+    return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
 
 
 def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] | None:
@@ -213,23 +238,33 @@ def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] |
     return None if found is None else _of_csv(table, text, *found)
 
 
-def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] | None:
+    rows: list[tuple[int, object]] = []
+    wrong: dict[int, str] = {}
     for line, one in enumerate(text.split("\n"), start=1):  # JSON may hold other line ends
-        if not one.strip():
-            continue
-        try:
-            row = json.loads(one)
-        except ValueError as error:
-            raise UserError(f"{table}:{line}: not JSON: {error}", "mend this line") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{table}:{line}: expected an object", 'such as {"file_name": "a.png"}')
-        yield line, row
+        if one.strip():
+            try:
+                rows.append((line, json.loads(one)))
+            except (ValueError, RecursionError) as error:
+                wrong[line] = f"not JSON: {error}"
+    objects = [(line, row) for line, row in rows if isinstance(row, dict)]
+    columns = {column for _, row in objects for column in row}
+    if not (columns & set(NAMES) and columns & {*TEXTS, *LABELS}):
+        return None
+    wrong |= {line: "expected an object" for line, row in rows if not isinstance(row, dict)}
+    for line in sorted(wrong):
+        raise UserError(
+            f"{table}:{line}: {wrong[line]}", 'lines are such as {"file_name": "a.png"}'
+        )
+    return iter(objects)
 
 
 def _of_csv(
     table: str, text: str, separator: str, columns: list[str]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True, strict=True
+    )
     try:
         for number, cells in enumerate(cells for cells in reader if cells):
             if len(cells) > len(columns):
@@ -249,7 +284,7 @@ def _columns(text: str) -> tuple[str, list[str]] | None:
 
     None if it does not name files, or says nothing of them that is for us.
     """
-    head, _, _ = text.lstrip().partition("\n")
+    head, *_ = text.lstrip().splitlines() or [""]
     for separator in SEPARATORS:
         columns = [one.strip(' \t\r"').casefold() for one in head.split(separator)]
         if set(columns) & set(NAMES) and set(columns) & {*TEXTS, *LABELS}:
@@ -258,7 +293,7 @@ def _columns(text: str) -> tuple[str, list[str]] | None:
 
 
 def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
-    return next((row[column] for column in columns if row.get(column) is not None), None)
+    return next((row[column] for column in columns if row.get(column) not in (None, "")), None)
 
 
 def _beside(name: str, load: Callable[[], bytes]) -> tuple[str, bool]:

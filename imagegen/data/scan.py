@@ -63,14 +63,12 @@ class Scan:
         entries: the pictures, sorted by name.
         labels: in use by folder; none if empty.
         problems: what can't be used.
-        notes: what the user may want to know.
         others: how to read the files beside that may tell of the pictures, by name.
     """
 
     entries: tuple[Entry, ...]
     labels: tuple[str, ...]
     problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
     others: Mapping[str, Callable[[], bytes]]
 
 
@@ -267,15 +265,10 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
         for (name, position, read), folder in zip(pictures, folders, strict=True)
     ]
     labels = {entry.label for entry in entries} - {""}
-    notes = []
-    count = sum(not entry.label for entry in entries)
-    if count and len(labels) > 1:
-        notes.append(f"{count:,} pictures have no label: they lie outside of the sub-folders")
     return Scan(
         entries=tuple(sorted(entries, key=lambda entry: entry.name)),
         labels=tuple(sorted(labels)) if len(labels) > 1 else (),
         problems=tuple(sorted(problems)),
-        notes=tuple(notes),
         others=telling,
     )
 

@@ -200,7 +200,7 @@ def load_pictures(
         label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
-        notes=(*found.notes, *said.notes, *_notes(pictures, channels, settings, digests, skipped)),
+        notes=(*said.notes, *_notes(pictures, labels, channels, settings, digests, skipped)),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
         texts=tuple(texts) if any(texts) else None,
@@ -383,6 +383,7 @@ def _in_channels(pixels: Images, channels: Channels, background: tuple[int, ...]
 
 def _notes(
     pictures: Sequence[Picture],
+    labels: Sequence[tuple[str, ...]],
     channels: Channels,
     settings: DataSettings,
     digests: list[bytes],
@@ -392,6 +393,9 @@ def _notes(
     transparent = sum(one.transparent for one in pictures)
     enlarged = sum(one.enlarged for one in pictures)
     doubles = count - len(set(digests))
+    unlabelled = sum(not own for own in labels)
+    if 0 < unlabelled < count:
+        yield f"{unlabelled:,} of {count:,} pictures have no label"
     if transparent and channels != "rgba":
         yield (
             f"{transparent:,} of {count:,} pictures are transparent: laid over "

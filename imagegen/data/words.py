@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -25,12 +24,24 @@ TOKENS = 32
 LONGEST_WORD = 40
 """Letters by which a word is compared with others."""
 
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
+APOSTROPHES = "'\u2019"
 
 
 def split(text: str) -> list[str]:
     """Return the words of a text, in small letters, without punctuation."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    signs = unicodedata.normalize("NFKC", text).casefold()
+    words = "".join(sign if _is_of_word(sign) else " " for sign in signs).split()
+    bare = (word.strip(APOSTROPHES) for word in words)
+    return [word for word in bare if any(map(str.isalnum, word))]
+
+
+def _is_of_word(sign: str) -> bool:
+    """Say whether it is a letter, a digit, an apostrophe, or a mark such as the vowels of Hindi.
+
+    Not the marks that only choose how an emoji looks.
+    """
+    marks = unicodedata.category(sign) in ("Mn", "Mc") and not "\ufe00" <= sign <= "\ufe0f"
+    return sign.isalnum() or sign in APOSTROPHES or marks
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,11 @@ def test_words_that_it_does_not_know_are_named(call: Call, trained: Path) -> Non
         answer.err
     )
     assert "'face'" not in answer.err
+    strange = call(
+        "generate", "face \u0441\u043e\u0431\u0430\u043a\u0430 " + 10_000 * "z", "-o", "d.png"
+    ).err
+    assert "it knows: left out, for it knows no letter of it" in strange
+    assert len(strange) < 1_000
     again = call("generate", "a smilling face, qwx", "--seed", 3, "-o", "b.png")
     other = call("generate", "a crying face", "--seed", 3, "-o", "c.png")
     assert "warning" in again.err

@@ -86,6 +86,7 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         assert found.labels is not None
         assert found.labels.tolist() == [0, -1, 1, -1]
         assert found.label_counts() == {"insect": 1, "pet": 1}
+        assert "2 of 4 pictures have no label" in found.notes
         assert any("names 1 files that are not there" in note for note in found.notes)
 
 
@@ -95,7 +96,11 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         ("x.csv", b"file_name,text\nz.png,zebra\n", "names no picture that is there"),
         ("x.csv", "file_name,text\na.png,caf\u00e9\n".encode("latin-1"), "x.csv is not UTF-8"),
         ("x.jsonl", b'{"file_name": "a.png", "text": "ant"}\n{oops\n', "x.jsonl:2: not JSON"),
-        ("x.jsonl", b"[1]\n", "x.jsonl:1: expected an object"),
+        ("x.jsonl", b'{"file_name": "a.png", "text": "ant"}\n[1]\n', "x.jsonl:2: expected an obj"),
+        ("x.jsonl", b'[1]\n{"file_name": "a.png", "text": "ant"}', "x.jsonl:1: expected an obj"),
+        ("x.jsonl", b'{"file_name": "a.png", "label": NaN}\n', "x.jsonl:1: a label should be text"),
+        ("x.jsonl", b'{"file_name": "a.png", "label": [null]}\n', "x.jsonl:1: a label should be"),
+        ("x.jsonl", b'{"file_name": "a.png", "label": {"x": 1}}\n', "x.jsonl:1: a label should"),
         ("x.csv", b"file_name,text\na.png,a cat, red\n", r"x\.csv:2: 3 cells where the first .* 2"),
         ("x.csv", b'file_name,text\na.png,"a cat\nb.png,a dog\n', r"x\.csv:3: unexpected end"),
         ("x.csv", b"file_name,label\na.png,cat\na.png,dog\n", r"a\.png has two labels: x\.csv:3"),
@@ -135,6 +140,61 @@ def test_texts_as_other_programs_write_them(folder: Path, name: str, content: by
     assert texts(folder) == ("a cat, red", "", "", "")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"file_name,label,text\na.png,cat,x\na.png,dog,y\n",
+        b"file_name,label,text\nz.png,cat,x\n",
+        "file_name,label,text\na.png,caf\u00e9,x\n".encode("latin-1"),
+        b'file_name,label,text\na.png,"cat\n',
+    ],
+)
+def test_a_table_that_nobody_wants_is_not_read(folder: Path, content: bytes) -> None:
+    (folder / "x.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.csv"):
+        load_pictures(str(folder), SETTINGS)
+    for rule in ("folders", "none"):
+        settings = SETTINGS.model_copy(update={"captions": "none", "labels": rule})
+        assert load_pictures(str(folder), settings).label_names == ()
+
+
+def test_labels_that_nobody_wants_may_contradict(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label,text\na.png,cat,x\na.png,dog,x\n")
+    assert texts(folder, labels="none") == ("x", "", "", "")
+
+
+def test_numbers_are_labels_in_json(folder: Path) -> None:
+    rows = [{"file_name": name, "label": label} for name, label in (("a.png", 0), ("b.png", 1))]
+    (folder / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert load_pictures(str(folder), SETTINGS).label_counts() == {"0": 1, "1": 1}
+
+
+def test_several_labels_in_another_order_are_the_same(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label\na.png,red;small\na.png,small;red\n")
+    found = load_pictures(str(folder), SETTINGS)
+    assert [found.label_names[one] for one in found.labels_of(0)] == ["red", "small"]
+
+
+@pytest.mark.parametrize("row", ["c\\d.png,ant", "c/d.png,ant", "./c/d.png,ant"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_names_as_other_systems_write_them(folder: Path, row: str, end: str) -> None:
+    (folder / "x.csv").write_bytes(end.join(["file_name,text", row, ""]).encode())
+    assert texts(folder) == ("", "", "ant", "")
+
+
+def test_letters_taken_apart_name_the_same_file(folder: Path) -> None:
+    composed, apart = "sch\u00f6n.png", "scho\u0308n.png"
+    (folder / "a.png").rename(folder / composed)
+    (folder / "x.csv").write_text(f"file_name,text\n{apart},beautiful\n")
+    assert "beautiful" in (texts(folder) or ())
+
+
+def test_an_empty_cell_hides_no_other_and_a_zero_is_no_caption(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,text,caption\na.png,,ant\n")
+    (folder / "b.txt").write_bytes(b"  \0\n")
+    assert texts(folder) == ("ant", "", "", "")
+
+
 def test_a_picture_with_two_captions_is_named(folder: Path) -> None:
     (folder / "x.csv").write_text("file_name,text\na.png,ant\na.png,wasp\nb.png,bee\n")
     (folder / "b.txt").write_text("bumblebee")
@@ -157,10 +217,12 @@ def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
     (folder / "scores.csv").write_text("file,score\nkoala.jpg,5\n")
     # Nor is how they are written: quotes that no table has, and another encoding.
     (folder / "SOURCES.tsv").write_bytes(b'file\tby\na.png\t"Bolly", 2018\nb.png\tM\xfcller\n')
+    (folder / "log.jsonl").write_text('{"event": "start"}\nnot json at all\n')
+    (folder / "deep.jsonl").write_text("[" * 100_000)
     found = load_pictures(str(folder), SETTINGS)
     assert found.texts is None
-    for name in ("prices.csv", "scores.csv", "SOURCES.tsv"):
-        assert any(note.startswith(f"{name} is not used: its first") for note in found.notes)
+    for name in ("prices.csv", "scores.csv", "SOURCES.tsv", "log.jsonl", "deep.jsonl"):
+        assert any(note.startswith(f"{name} is not used: it has no") for note in found.notes)
     (folder / "prices.csv").write_text("file_name,text\n")  # no rows, but the columns are there
     assert not any("prices.csv" in note for note in load_pictures(str(folder), SETTINGS).notes)
 

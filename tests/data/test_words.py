@@ -13,7 +13,16 @@ TEXTS = ["A red Cat, flat style", "a blue cat; FLAT style!", "a red dog's bed", 
 def test_words_are_small_and_without_punctuation():
     assert split("  A RED cat,flat-style! ") == ["a", "red", "cat", "flat", "style"]
     assert split("the dog\u2019s \ufb01sh") == ["the", "dog\u2019s", "fish"]
-    assert split("...") == split("") == []
+    assert split("...") == split("") == split("'' \u2764\ufe0f") == []
+    assert split("'quoted' snake_case it's") == ["quoted", "snake", "case", "it's"]
+
+
+def test_vowels_that_are_marks_belong_to_their_word():
+    assert split("\u092c\u093f\u0932\u094d\u0932\u0940 \u0915\u0940") == [
+        "\u092c\u093f\u0932\u094d\u0932\u0940",
+        "\u0915\u0940",
+    ]
+    assert len(split("\u0e2a\u0e35\u0e41\u0e14\u0e07")) == 1
 
 
 def test_words_of_several_texts_are_known_the_most_frequent_first():
