@@ -107,6 +107,8 @@ class Family(nn.Module):
     can_collapse: ClassVar[bool] = False
     """Whether it may come to draw one picture for all seeds, and answers `Batch.caution`."""
 
+    largest: int = 256
+    """Pixels a side that are chosen for it, at most, where nobody sets them."""
     stands: ClassVar[bool] = False
     """Whether it can stand on an autoencoder."""
     completes: ClassVar[bool] = False

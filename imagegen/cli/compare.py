@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from imagegen.cli import options, train
-from imagegen.errors import SettingsError
+from imagegen.errors import ExitCode, SettingsError, UserError
 
 DEFAULT = "latent-flow,gan,flow,rnn,autoencoder"
+AGAIN = "the same `imagegen compare` again"
 PIXELS = {"channels", "background", "fit", "resample", "held_out"}
 """Settings of data that must be alike, or two models learn from different pictures."""
 
@@ -30,7 +31,7 @@ def compare(
         str, typer.Option(metavar="PRESET,...", help="Presets that are compared.")
     ] = DEFAULT,
     name: Annotated[
-        str | None, typer.Option("--name", help="Models are NAME-PRESET; default: that of DATA.")
+        str | None, typer.Option("--name", help="Models are NAME.PRESET; default: that of DATA.")
     ] = None,
     count: Annotated[
         int, typer.Option("--count", "-n", min=50, max=4000, help="Pictures to draw of each.")
@@ -66,7 +67,8 @@ def compare(
     for preset in presets:
         preset_files.load_with_parents(preset)  # a name mistyped is no family that can't do it
     name = registry.check_name(name or train.name_of(data))
-    names = {preset: registry.check_name(f"{name}-{Path(preset).stem}") for preset in presets}
+    # With a dot, as NAME-autoencoder is what a model of that name stands on.
+    names = {preset: registry.check_name(f"{name}.{Path(preset).stem}") for preset in presets}
     if len(set(names.values())) < len(names):
         raise SettingsError(
             f"--families {families}: models are called by the names of presets, and two are alike",
@@ -76,10 +78,11 @@ def compare(
     report.check_page(page)
     sheet = page.with_suffix(".png")
     sink.check_file(sheet, "the sheet beside -o")
+    _check_enough(data)
     minutes = 1.1 * len(presets) * seconds(budget) / 60
     console.say(f"{len(presets)} families, {budget} each: ready in about {minutes:.0f} minutes")
     shared = [*(sets or []), *_size(data, names, budget, sets or [])]
-    models, left_out = [], _unlike(presets, shared)
+    models, left_out, failed = [], _unlike(presets, shared), False
     for preset in left_out:
         console.say(f"{preset} is left out: {left_out[preset]}")
     for preset, called in names.items():
@@ -87,18 +90,23 @@ def compare(
             continue
         try:
             train.train(data, name=called, budget=budget, presets=[preset], sets=shared)
-        except SettingsError as error:
+        except UserError as error:
             left_out[preset] = error.message
-            console.say(f"{preset} is left out: {error.message}")
+            failed = failed or not isinstance(error, SettingsError)
+            console.say(f"{preset} is left out: {error.message}; {error.hint}")
             continue
         except typer.Exit:
-            console.say("or with the others: the same `imagegen compare` again")
+            console.say(f"or with the others: {AGAIN}")
             raise
         models.append((preset, registry.find(called)))
     if not models:
-        raise SettingsError(f"none of these can be trained on {data}", "see the reasons above")
-    with console.progress(as_json) as progress:
-        rows = comparison.measure(models, count, "auto", progress)
+        raise UserError(f"none of these can be trained on {data}", "see the reasons above")
+    try:
+        with console.progress(as_json) as progress:
+            rows = comparison.measure(models, count, "auto", progress)
+    except KeyboardInterrupt:
+        console.say(f"stopped; all is trained, and to measure it: {AGAIN}")
+        raise
     warnings = list(dict.fromkeys(w for row in rows for w in row.record["warnings"]))
     for warning in warnings:
         console.say(f"warning: {warning}")
@@ -110,15 +118,32 @@ def compare(
         files = {"page": str(page), "sheet": str(sheet)}
         choice = {"choice": rows[0].record["model"]}
         console.emit_json({"rows": [row.as_json() for row in rows], **choice, **told, **files})
-        return
-    table = [comparison.HEADS, *map(comparison.cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        console.emit(
-            "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+    else:
+        table = [comparison.HEADS, *map(comparison.cells, rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            console.emit(
+                "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+            )
+        console.emit(comparison.why(rows))
+        console.say(f"side by side: {page}, {sheet}")
+    if failed:
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _check_enough(data: str) -> None:
+    """Raise UserError if there are too few pictures to measure any model by."""
+    from imagegen.data.store import glance
+    from imagegen.evaluate.measure import LEAST
+    from imagegen.settings import DataSettings
+
+    enough = 2 * LEAST  # some are held out
+    count, _ = glance(data, DataSettings())
+    if count < enough:
+        raise UserError(
+            f"{data} has only {count} pictures: to measure models by, there should be {enough}",
+            "imagegen train takes fewer",
         )
-    console.emit(comparison.why(rows))
-    console.say(f"side by side: {page}, {sheet}")
 
 
 def _unlike(presets: list[str], sets: list[str]) -> dict[str, str]:
@@ -138,9 +163,9 @@ def _unlike(presets: list[str], sets: list[str]) -> dict[str, str]:
 
 
 def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> list[str]:
-    """Return the setting of the size that all share, unless it is set.
+    """Return the setting of the size that all share: that which is set, by a preset or for all.
 
-    It is the largest that is not too large for any of them in the time.
+    Otherwise the largest that is not too large for any of them in the time.
     """
     from imagegen import presets, registry
     from imagegen.cli import console
@@ -149,17 +174,19 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
 
     size = ("data", "size")
     found = []
+    is_chosen = False
     for preset, name in names.items():
         layer = presets.resolve([preset], sets, {"--budget": ("train.budget", budget)})
-        if layer.get(size) is not None:
-            return []
         known = registry.Model(registry.models_folder() / name)
-        if known.is_begun:
+        if known.is_begun and not layer.origin(size).startswith("--set"):
             return [f"data.size={known.settings().get(size)}"]
         with suppress(SettingsError):  # training will say what this one can't do
-            choose.choose(layer, typical_side(data))
+            if layer.get(size) is None:
+                choose.choose(layer, typical_side(data))
+                is_chosen = True
             found.append(layer.get(size))
-    if not found:
-        return []
-    console.say(f"at {min(found)} px, for which each has the time; --set data.size=N for others")
-    return [f"data.size={min(found)}"]
+    if is_chosen and found:
+        console.say(
+            f"at {min(found)} px, for which each has the time; --set data.size=N for others"
+        )
+    return [f"data.size={min(found)}"] if found else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from imagegen import registry
+from imagegen import presets, registry
 from imagegen.data.store import to_tensor
 from imagegen.evaluate import charts, page, subject
 from imagegen.evaluate.facts import number, percent
@@ -105,9 +105,9 @@ def measure(
 
 
 def _bytes(model: registry.Model) -> int:
-    below = model.settings().get(("autoencoder", "name"))
-    files = [model.weights] + ([registry.find(below).weights] if below else [])
-    return sum(file.stat().st_size for file in files)
+    stands = presets.check(model.settings()).autoencoder
+    below = stands and registry.foundation(stands)
+    return sum(one.weights.stat().st_size for one in (model, below) if one)
 
 
 def why(rows: Sequence[Row]) -> str:

@@ -29,6 +29,8 @@ from imagegen.nn.unet import STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
+SMALL = 64
+"""Pixels a side up to which it is worth drawing pixels themselves."""
 MISMATCH = 1.0
 """What it weighs that texts and pictures can't be told apart."""
 
@@ -78,6 +80,7 @@ class Flow(Family):
             self.drawn_shape, patch = self.autoencoder.latent_shape, 1
         else:
             self.drawn_shape, patch = shape, _patch(shape)
+            self.largest = SMALL
         channels, height, width = self.drawn_shape
         told = self.condition.conditioner(STYLE, 0.5, channels)
         self.network = Unet(channels, (height, width), patch, model.width, model.depth, told, edge)

@@ -49,7 +49,7 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
         _check_text(condition, text)
     if label is None:
         return Ask({}, text or "")
-    if label == "none" and condition.labels and "none" not in condition.labels:
+    if label == "none" and condition and "none" not in condition.labels:
         return Ask({}, text or "", unlabelled=True)
     return Ask(_weights(condition.labels, label), text or "")
 
@@ -120,6 +120,8 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
                 f"--label {label}: unknown label '{name}'{did_you_mean(name, known)}",
                 f"it knows: {shown}",
             )
+        if name in weights:
+            raise SettingsError(f"--label {label}: '{name}' is in it twice", "name each label once")
         try:
             weights[name] = float(number)
         except ValueError:

@@ -8,12 +8,11 @@ from math import log2
 
 from imagegen import presets
 from imagegen.data.store import Channels, glance
+from imagegen.families.flow import SMALL
 from imagegen.settings import seconds
 
 OTHER_KIND = 3
 """How unlike pictures of another kind are: as much as 2**3 times as many of the same."""
-SMALL = 64
-"""Pixels a side up to which a flow over pixels itself is an answer."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +69,24 @@ def choose(layer: presets.Layer, source: str) -> tuple[str, str]:
     """
     config = presets.check(layer)
     count, kind = glance(source, config.data)
-    return pick(count, kind, seconds(config.train.budget) / 60, config.data.size)
+    minutes = None if config.train.steps else seconds(config.train.budget) / 60
+    return pick(count, kind, minutes, config.data.size)
 
 
-def pick(pictures: int, kind: Channels, minutes: float, size: int) -> tuple[str, str]:
+def pick(pictures: int, kind: Channels, minutes: float | None, size: int) -> tuple[str, str]:
     """Return the name of a preset, and the reason, for a set of pictures and the time there is.
 
     Args:
         pictures: how many there are.
         kind: of most of them.
-        minutes: to train for.
+        minutes: to train for; None where steps are counted instead.
         size: pixels a side that were asked for, or a small number.
     """
 
     def distance(one: Compared) -> float:
         other = OTHER_KIND * (one.kind != kind.removesuffix("16"))
-        return abs(log2(one.pictures / pictures)) + abs(log2(one.minutes / minutes)) + other
+        time = 0 if minutes is None else abs(log2(one.minutes / minutes))
+        return abs(log2(one.pictures / pictures)) + time + other
 
     nearest = min(COMPARED, key=distance)
     fit = [name for name in nearest.kid if size <= SMALL or name != "flow"]

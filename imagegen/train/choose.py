@@ -147,8 +147,9 @@ def _possible(layer: presets.Layer, side: int) -> list[int]:
         trial = presets.Layer().over(layer)
         trial.put(CHOSEN[0], size, "chosen")
         with suppress(SettingsError):
-            _built(trial)
-            fit.append(size)
+            family, _ = _built(trial)
+            if size <= family.largest:
+                fit.append(size)
     return fit or sizes[:1]
 
 

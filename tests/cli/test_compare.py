@@ -32,7 +32,7 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     assert found["choice"] == found["rows"][0]["model"]
     assert found["choice"] in found["why"]
     assert found["rows"][0]["kid_behind_interval"] == [0, 0]
-    assert {model.name for model in registry.models()} == {"s-flow", "s-gan"}
+    assert {model.name for model in registry.models()} == {"s.flow", "s.gan"}
     for row in rows.values():
         assert row["seconds_a_picture"] > 0
         assert 0 <= row["text_fidelity"] <= 1
@@ -51,7 +51,43 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     assert [row["kid"] for row in again["rows"]] == [row["kid"] for row in found["rows"]]
     words = ["--families", "flow,gan", "--name", "s", "--budget", "4s", "--set", "data.size=32"]
     other = call("compare", "sample:smileys", *words, code=1)
-    assert "was trained otherwise: data.size" in other.err
+    assert "s.gan' was trained otherwise: data.size" in other.err.replace("model '", "")
+    assert "none of these can be trained" in other.err
+
+
+def test_one_that_fails_is_left_out_and_the_others_compared(call, tmp_path):
+    call("train", "sample:smileys", "--preset", "gan", *SMALL[:4], "--steps", 2, "--name", "s.gan")
+    words = ["--families", "gan,flow", "--name", "s", "--budget", "4s", *SMALL, "--json"]
+    answer = call("compare", "sample:smileys", *words, code=3)
+    found = json.loads(answer.out)
+    assert [row["preset"] for row in found["rows"]] == ["flow"]
+    assert "was trained otherwise" in found["left_out"]["gan"]
+    assert "--continue-from" in answer.err  # the hint, too
+    assert (tmp_path / "s-compare.html").exists()
+
+
+def test_presets_of_different_sizes_are_compared_at_one(call, tmp_path):
+    (tmp_path / "tiny.yaml").write_text("extends: flow\ndata: {size: 16}\nmodel: {width: 16}\n")
+    words = ["--families", "tiny.yaml,gan", "--name", "s", "--budget", "4s", "-n", 50, "--json"]
+    call("compare", "sample:smileys", *words)
+    sizes = {model.name: model.settings().get(("data", "size")) for model in registry.models()}
+    assert sizes == {"s.tiny": 16, "s.gan": 16}
+
+
+def test_too_few_pictures_are_refused_before_anything_is_trained(call, pictures, tmp_path):
+    (tmp_path / "few").mkdir()
+    for path in sorted(pictures.rglob("*.png"))[:9]:
+        path.rename(tmp_path / "few" / path.name)
+    answer = call("compare", tmp_path / "few", code=1)
+    assert "only 9 pictures" in answer.err
+    assert not list(registry.models())
+
+
+def test_what_train_has_made_is_in_nobodys_way(call):
+    tiny = ["--set", "model.width=16", "--set", "data.size=16", "--name", "s"]
+    call("train", "sample:smileys", "--preset", "latent-flow", *tiny, "--steps", 4)
+    found = compared(call, "--families", "autoencoder", "--name", "s")
+    assert [row["model"] for row in found["rows"]] == ["s.autoencoder"]
 
 
 def test_what_a_family_can_not_do_is_said_and_the_others_compared(call):
@@ -64,7 +100,7 @@ def test_presets_for_other_pictures_are_left_out(call):
     found = compared(call, "--families", "gan,digits")
     assert [row["preset"] for row in found["rows"]] == ["gan"]
     assert found["left_out"] == {"digits": "its data.fit is pad, that of gan crop"}
-    assert [model.name for model in registry.models()] == ["smileys-gan"]
+    assert [model.name for model in registry.models()] == ["smileys.gan"]
 
 
 def test_two_presets_of_one_name_are_refused(call, tmp_path):

@@ -33,6 +33,8 @@ def test_labels_are_read_alone_and_mixed() -> None:
         (BOTH, "cat:0.5", None, "sum up to 1"),
         (BOTH, "cat:-1,ant:2", None, "sum up to 1"),
         (BOTH, "cat:nan", None, "sum up to 1"),
+        (BOTH, "cat:0.7,cat:0.3", None, "'cat' is in it twice"),
+        (Condition(), "none", None, "trained without labels"),
         (BOTH, None, " ", "the text is empty"),
         (BOTH, None, "\u4f60\u597d", "no word of the text is known"),
         (Condition(), "cat", None, "trained without labels"),
@@ -44,6 +46,10 @@ def test_what_can_not_be_asked(
 ) -> None:
     with pytest.raises(SettingsError, match=expected):
         tell.parse(condition, label, text)
+
+
+def test_no_label_can_be_asked_of_a_model_of_words_alone() -> None:
+    assert tell.parse(Condition((), WORDS), "none", "ant") == Ask({}, "ant", unlabelled=True)
 
 
 def test_asks_become_weights_and_numbers() -> None:

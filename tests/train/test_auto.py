@@ -49,6 +49,14 @@ def test_pictures_of_another_size_of_set_are_alike_in_kind(monkeypatch) -> None:
     assert auto.pick(5_000, "rgb", 120, 32)[0] == "flow"
 
 
+def test_steps_say_nothing_of_the_time(monkeypatch) -> None:
+    short = auto.Compared("short", 100, "rgb", 10, {"gan": 0.1, "flow": 0.2})
+    long = auto.Compared("long", 110, "rgb", 60, {"gan": 0.2, "flow": 0.1})
+    monkeypatch.setattr(auto, "COMPARED", (short, long))
+    assert auto.pick(110, "rgb", 10, 32)[0] == "gan"
+    assert auto.pick(110, "rgb", None, 32)[0] == "flow"
+
+
 def test_the_presets_of_the_table_are_told_apart_by_their_settings() -> None:
     for name in auto.COMPARED[0].kid:
         assert auto.like(presets.resolve([name], ["train.steps=3"])) == name

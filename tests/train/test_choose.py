@@ -85,3 +85,8 @@ def test_sizes_that_a_family_cannot_make_are_passed_over() -> None:
     assert 52 not in sizes
     assert 48 in sizes
     assert 52 in choose._possible(presets.resolve(["gan"], ["model.width=8"]), 52)
+
+
+def test_no_size_is_chosen_at_which_pixels_are_too_many() -> None:
+    assert choose._possible(presets.resolve(["flow"], ["model.width=8"]), 300) == [32, 48, 64]
+    assert 128 in choose._possible(presets.resolve(["gan"], ["model.width=8"]), 300)
