@@ -133,3 +133,14 @@ def test_copies_are_spoken_of_only_where_there_are_some():
 
     assert comparison.why([row(0.0, 1e-17)]) == "use a: its KID of 0.500 is the lowest"
     assert "10% of its pictures are copies" in comparison.why([row(0.1, 0.05)])
+
+
+def test_stopped_while_it_measures_it_says_what_goes_on(call, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "measure", interrupt)
+    words = ["--families", "gan", "--name", "s", "--budget", "4s", *SMALL]
+    answer = call("compare", "sample:smileys", *words, code=130)
+    assert "all is trained, and to measure it: the same `imagegen compare` again" in answer.err
+    assert [model.name for model in registry.models()] == ["s.gan"]
