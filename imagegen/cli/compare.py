@@ -93,7 +93,8 @@ def compare(
         except UserError as error:
             left_out[preset] = error.message
             failed = failed or not isinstance(error, SettingsError)
-            console.say(f"{preset} is left out: {error.message}; {error.hint}")
+            hint = f"; {error.hint}" if error.hint else ""
+            console.say(f"{preset} is left out: {error.message}{hint}")
             continue
         except typer.Exit:
             console.say(f"or with the others: {AGAIN}")

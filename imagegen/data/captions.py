@@ -252,7 +252,8 @@ def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]
     if not (columns & set(NAMES) and columns & {*TEXTS, *LABELS}):
         return None
     wrong |= {line: "expected an object" for line, row in rows if not isinstance(row, dict)}
-    for line in sorted(wrong):
+    if wrong:
+        line = min(wrong)
         raise UserError(
             f"{table}:{line}: {wrong[line]}", 'lines are such as {"file_name": "a.png"}'
         )

@@ -31,6 +31,8 @@ Images = npt.NDArray[np.uint8]
 DeepImages = npt.NDArray[np.uint16]
 Indices = npt.NDArray[np.int64]
 Channels = Literal["grey", "grey16", "rgb", "rgba"]
+KINDS: Mapping[int, Channels] = {1: "grey", 3: "rgb", 4: "rgba"}
+"""What pictures of 8 bits are called by their number of channels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,17 +226,16 @@ def read_part(
     Raises:
         BadPictureError: the file cannot be used; the text says why in a few words.
     """
-    kinds: dict[int, Channels] = {1: "grey", 3: "rgb", 4: "rgba"}
     with pillow_warnings():
         picture = decode_part(data, width)
     background = ImageColor.getrgb(settings.background)[:3]
-    image = np.ascontiguousarray(_in_channels(picture.pixels, kinds[channels], background))
+    image = np.ascontiguousarray(_in_channels(picture.pixels, KINDS[channels], background))
     return image if depth == 8 else _deep(picture, image)
 
 
 def as_drawn(settings: DataSettings, channels: int, depth: int = 8) -> DataSettings:
     """Return the settings that load pictures with the channels, and their bits, of a model's."""
-    kind = {1: "grey", 3: "rgb", 4: "rgba"}[channels] if depth == 8 else "grey16"
+    kind = KINDS[channels] if depth == 8 else "grey16"
     return DataSettings.model_validate({**settings.model_dump(), "channels": kind})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imagegen import presets, registry
+from imagegen.data.store import KINDS
 from imagegen.errors import NotFoundError, SettingsError
 from imagegen.families import FAMILIES
 from imagegen.families.autoencoder import Autoencoder
@@ -12,8 +13,6 @@ from imagegen.settings import AutoencoderSettings, seconds
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
 PRIOR_SHARE = ("model", "prior_share")
-KINDS = {1: "grey", 3: "rgb", 4: "rgba"}
-"""`data.channels` by how many there are."""
 LITTLE = 0.1
 """Of the training of an autoencoder, what its own flow gets when another draws its latents."""
 _SHARED = (
