@@ -284,4 +284,9 @@ class Family(nn.Module):
         return next(self.parameters()).device
 
 
+def shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor, by name: equal for weights of the same networks."""
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+
 FAMILIES: Catalog[type[Family]] = Catalog("family", "imagegen presets ls")

@@ -239,7 +239,7 @@ def load(model: Model) -> tuple[Family, str]:
 
     from imagegen.data.words import Vocabulary
     from imagegen.families import FAMILIES
-    from imagegen.family import Condition
+    from imagegen.family import Condition, shapes
 
     content, digest = read_weights(model)
     header = model.header()
@@ -256,7 +256,7 @@ def load(model: Model) -> tuple[Family, str]:
     family = kind(settings, (channels, height, width), condition, autoencoder)
     family.depth = header.get("depth", 8)
     weights = parse(content)
-    if weights.keys() != family.drawn().keys():
+    if shapes(weights) != shapes(family.drawn()):
         raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
     family.load_state_dict(weights, strict=False)
     return family.eval().requires_grad_(False), digest

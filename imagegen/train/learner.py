@@ -18,7 +18,7 @@ from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision, prepare_processor
 from imagegen.errors import UserError
-from imagegen.family import Batch, Condition, Family
+from imagegen.family import Batch, Condition, Family, shapes
 from imagegen.nn.conditioner import Told
 from imagegen.nn.draws import Draws
 from imagegen.sample import tell
@@ -147,7 +147,17 @@ class Learner:
         )
 
     def restore(self, state: checkpoint.State) -> None:
-        """Go back, or on, to a state of the same family."""
+        """Go back, or on, to a state of the same family.
+
+        Raises:
+            UserError: if it is that of other networks, as an older version may have had.
+        """
+        parts = [(state.family, self.family.trained()), (state.average, self.average.drawn())]
+        if any(shapes(saved) != shapes(ours) for saved, ours in parts):
+            raise UserError(
+                f"what was saved at step {state.step} does not fit this version of imagegen",
+                "train under another name: --name NAME",
+            )
         self.family.load_state_dict(state.family, strict=False)
         self.average.load_state_dict(state.average, strict=False)
         for phase, optimizer in self.optimizers.items():

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 
+from imagegen import durable
 from imagegen.images import metadata
 from imagegen.images.stream import split
 from tests.cli.conftest import Call
@@ -257,6 +260,19 @@ def test_damaged_weights_are_noticed(call: Call, trained: Path, damage: str) -> 
     answer = call("generate", "-m", "smileys", "-o", "a", code=1)
     assert "smileys" in answer.err
     assert len(answer.err.splitlines()) == 2
+    assert not Path("a").exists()
+
+
+def test_weights_of_other_networks_are_refused(call: Call, trained: Path) -> None:
+    path = trained / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    weights = load_file(path)
+    name = next(iter(weights))
+    weights[name] = weights[name].new_zeros(*weights[name].shape, 2)
+    durable.write_checked(path, save(weights, header))
+    answer = call("generate", "-m", "smileys", "-o", "a", code=1)
+    assert "model smileys: its weights do not fit this version of imagegen" in answer.err
     assert not Path("a").exists()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,16 @@ def test_half_the_rate_is_half_the_step(make) -> None:
     )
     moved = (far - before).abs().sum().item()
     assert (near - before).abs().sum().item() == pytest.approx(moved / 2, rel=1e-3)
+
+
+def test_a_state_of_other_networks_is_refused(make) -> None:
+    learner, state = make(), make().state(7, 1.0, {})
+    before = weights(learner)
+    name, tensor = next(iter(state.average.items()))
+    other = replace(state, average=state.average | {name: tensor.new_zeros(*tensor.shape, 2)})
+    with pytest.raises(UserError, match="step 7 does not fit this version"):
+        learner.restore(other)
+    assert torch.equal(weights(learner), before)
 
 
 def test_a_state_brings_everything_back(make) -> None:
