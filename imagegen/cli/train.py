@@ -274,7 +274,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     if foundation.is_missing(layer):
         below = foundation.plan(layer, plan.name)
     elif layer.get(foundation.NAME) is not None and layer.get(foundation.WEIGHTS) is None:
-        foundation.pin(layer)
+        foundation.follow(layer)
     if layer.get(("train", "steps")) is None:
         promise = _choose(plan.data, layer, talk)
     config, kind, network, sampling = _checked(layer)

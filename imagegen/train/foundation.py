@@ -65,8 +65,8 @@ def plan(layer: presets.Layer, name: str) -> presets.Layer:
     return below
 
 
-def pin(layer: presets.Layer) -> None:
-    """Write down which weights the named autoencoder has.
+def pin(layer: presets.Layer) -> registry.Model:
+    """Write down which weights the named autoencoder has, and return it.
 
     Raises:
         SettingsError: if there is no such model.
@@ -78,6 +78,23 @@ def pin(layer: presets.Layer) -> None:
         where = layer.origin(NAME)
         raise SettingsError(f"{where}: autoencoder.name: {error.message}", error.hint) from None
     layer.put(WEIGHTS, registry.read_weights(model)[1], "found")
+    return model
+
+
+def follow(layer: presets.Layer) -> None:
+    """Let pictures be as the named autoencoder knows them, in what is not set; and `pin` it.
+
+    Raises:
+        SettingsError: if there is no such model.
+        UserError: if it has no weights, or they are damaged.
+    """
+    model = pin(layer)
+    header = model.header()
+    channels, _, size = header["shape"]
+    kind = "grey16" if header.get("depth") == 16 else KINDS[channels]
+    for keys, value in ((("data", "size"), size), (("data", "channels"), kind)):
+        if layer.get(keys) is None:
+            layer.put(keys, value, f"that of {model.name}")
 
 
 def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | None:

@@ -95,6 +95,15 @@ def test_one_that_is_there_can_be_stood_on(call: Call) -> None:  # noqa: F811
         assert not (registry.models_folder() / "three").exists()
 
 
+def test_pictures_are_as_a_named_one_knows_them(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "one", "--steps", 10, "--set", "data.channels=rgb")
+    words = ["sample:smileys", "--preset", "rnn", "--name", "two", "--budget", "1m"]
+    sets = ["autoencoder.name=one-autoencoder", "model.width=8", "model.layers=1"]
+    options = [*words, *(word for one in sets for word in ("--set", one))]
+    said = call("train", *options, "--dry-run").err  # its steps are timed with such pictures
+    assert "16x16 RGB," in said
+
+
 def test_both_travel_together(call: Call) -> None:  # noqa: F811
     train(call, "--name", "tall", "--steps", 5)
     call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
