@@ -133,6 +133,28 @@ def test_a_family_checks_its_own_sections(section: str) -> None:
         presets.check_section(kind.Model if section == "model" else kind.Sampling, section, layer)
 
 
+@pytest.mark.parametrize(
+    ("family", "setting", "least", "most"),
+    [
+        ("flow", "shift", 0.05, 20),
+        ("flow", "guidance", 0, 100),
+        ("rnn", "temperature", 0.01, 10),
+        ("gan", "truncation", 0.001, 1),
+    ],
+)
+def test_numbers_that_would_draw_nothing_are_refused(
+    family: str, setting: str, least: float, most: float
+) -> None:
+    kind = FAMILIES[family]
+    for value in (least, most):
+        layer = presets.resolve([family], [f"sample.{setting}={value}"])
+        assert getattr(presets.check_section(kind.Sampling, "sample", layer), setting) == value
+    for value in (-0.001, most * 1.01, float("nan")):
+        layer = presets.resolve([family], [f"sample.{setting}={value}"])
+        with pytest.raises(SettingsError, match=f"sample.{setting}: should be"):
+            presets.check_section(kind.Sampling, "sample", layer)
+
+
 @pytest.mark.parametrize("text", ["train.lr", "=3", ".=3", "train..lr=3"])
 def test_set_needs_a_path_and_a_value(text: str) -> None:
     with pytest.raises(SettingsError, match=r"expected a\.b=value"):
