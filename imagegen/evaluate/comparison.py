@@ -10,6 +10,7 @@ from PIL import Image
 from imagegen import presets, registry
 from imagegen.data.store import to_tensor
 from imagegen.evaluate import charts, page, subject
+from imagegen.evaluate.copies import is_copying
 from imagegen.evaluate.facts import number, percent
 from imagegen.evaluate.features import Kind, Report
 from imagegen.evaluate.measure import Record
@@ -32,7 +33,7 @@ class Row:
         preset: what it was trained by.
         subject: what was measured, and drawn for it.
         bytes: of its weights, and of those of a model that it stands on.
-        behind: the interval of its KID less that of the best, in the same real pictures.
+        behind: the interval of its KID less that of the first, in the same real pictures.
     """
 
     preset: str
@@ -44,6 +45,11 @@ class Row:
     def record(self) -> Record:
         """What was measured."""
         return self.subject.evaluation.record
+
+    @property
+    def is_copying(self) -> bool:
+        """Whether so many of its pictures are training pictures again that its KID says little."""
+        return is_copying(self.record)
 
     @property
     def fidelity(self) -> float | None:
@@ -85,7 +91,7 @@ def measure(
         report: told how far it is.
 
     Returns:
-        The models, the lowest KID first.
+        The models, the lowest KID first, but after all others those that copy.
 
     Raises:
         UserError: if the real pictures are not there, or too few.
@@ -96,12 +102,17 @@ def measure(
         subjects.append(subject.model(model, None, range(count), kind, [], report, like))
         subjects[-1].keep()
     pairs = zip(models, subjects, strict=True)
-    ordered = sorted(pairs, key=lambda pair: pair[1].evaluation.record["kid"])
+    ordered = sorted(pairs, key=lambda pair: rank(pair[1].evaluation.record))
     best = ordered[0][1].evaluation.draws
     return [
         Row(preset, one, _bytes(model), interval(one.evaluation.draws - best))
         for (preset, model), one in ordered
     ]
+
+
+def rank(record: Record) -> tuple[bool, float]:
+    """Return what models are ordered by: whether one copies, and its KID."""
+    return is_copying(record), record["kid"]
 
 
 def _bytes(model: registry.Model) -> int:
@@ -112,16 +123,25 @@ def _bytes(model: registry.Model) -> int:
 
 def why(rows: Sequence[Row]) -> str:
     """Return which model to use, the first of the rows, and the reasons, in plain words."""
-    best, others = rows[0], rows[1:]
+    best, *others = rows
+    honest = [row for row in others if row.is_copying == best.is_copying]
     told = f"use {best.record['model']}: its KID of {number(best.record['kid'])} is the lowest"
-    near = [row for row in others if row.behind[0] <= 0]
-    if others and not near:
-        low, high = others[0].behind
-        told += f", and that of the next, {others[0].record['model']}, "
+    better = [row for row in others if row.record["kid"] < best.record["kid"]]
+    if better:
+        told += " of those that do not copy"
+    near = [row for row in honest if row.behind[0] <= 0]
+    if honest and not near:
+        low, high = honest[0].behind
+        told += f", and that of the next, {honest[0].record['model']}, "
         told += f"is {number(low)} to {number(high)} higher"
     elif near:
         names = " and ".join(row.record["model"] for row in near)
         told += f", though too near to that of {names} to tell them apart"
+    for row in better:
+        told += (
+            f"; {row.record['model']} has {number(row.record['kid'])}, but "
+            f"{percent(row.record['copies'])} of its pictures are copies of training pictures"
+        )
     least = best.record["copies_interval"][0] if best.record["copies"] else 0
     if least > (best.record["copies_among_real"] or 0):
         copies = percent(best.record["copies"])

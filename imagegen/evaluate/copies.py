@@ -7,8 +7,10 @@ the model, so that the question can be answered where the training pictures are 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,9 @@ from imagegen.registry import Model
 
 MOST_MISTAKEN = 0.02
 """Share of held-out real pictures that may be taken for copies, by chance."""
+SUSPICIOUS = 0.05
+"""Share of copies, for sure, from which on training and `evaluate` warn, and neither a look at a
+model in training nor a model among others is a candidate for the best if another one is."""
 ENOUGH = 50
 """Held-out pictures from which on their distances say where the threshold must be."""
 _ASKED = 500  # so many held-out pictures tell
@@ -104,6 +109,15 @@ class Index:
 
 
 _ARRAYS = ("bits", "digests", "held_digests", "held_distances")
+
+
+def is_copying(record: Mapping[str, Any]) -> bool:
+    """Say whether of measured pictures more than SUSPICIOUS, and than chance, are copies for sure.
+
+    Who learns pictures by heart draws what is as good, and as varied, as the pictures are.
+    """
+    least = record["copies_interval"][0] if record["copies"] else 0
+    return bool(least > max(SUSPICIOUS, record["copies_among_real"] or 0))
 
 
 def build(training: Pictures, held_out: Pictures) -> Index:

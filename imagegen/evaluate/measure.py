@@ -17,7 +17,7 @@ from imagegen.data.split import held_out
 from imagegen.data.store import Images, Indices, Pictures, as_numbers
 from imagegen.errors import UserError
 from imagegen.evaluate import metrics
-from imagegen.evaluate.copies import Index
+from imagegen.evaluate.copies import Index, is_copying
 from imagegen.evaluate.features import Extractor, Floats, Report, silent
 from imagegen.evaluate.judge import CaptionJudge, Judge
 
@@ -332,3 +332,8 @@ def _warnings(record: Record) -> Iterator[str]:
                 f"only {record[key]} {name}: {what} may be anything from {low:.4g} to {high:.4g}, "
                 "and the other numbers are as uncertain"
             )
+    if is_copying(record):
+        yield (
+            f"{record['copies']:.0%} of the generated pictures are copies of real ones: how good "
+            "and varied the others are, the numbers do not tell"
+        )

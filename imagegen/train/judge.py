@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from imagegen.evaluate.copies import SUSPICIOUS
+
 COLLAPSED = 0.3
 """Pictures that differ less than this, as a share of how much real ones do, are a collapse."""
 ANSWERS = 3
 """Times that a collapse is answered before training is given up."""
 MEMORISED = 0.5
 """A model that copies more than this share of its pictures, surely and twice, is stopped."""
-SUSPICIOUS = 0.05
-"""Share of copies, for sure, from which on training warns, and a look is no candidate for the best
-if another one is. Of real pictures at most 2 in 100 seem to be copies."""
 KID = "kid"
 PATIENCE = 8
 """Looks without a better one after which training has reached its plateau."""

@@ -125,14 +125,30 @@ def test_nothing_is_overwritten(call, tmp_path):
         (tmp_path / name).unlink()
 
 
-def test_copies_are_spoken_of_only_where_there_are_some():
-    def row(copies: float, low: float) -> comparison.Row:
-        record = {"model": "a", "kid": 0.5, "copies": copies, "copies_interval": [low, 0.2]}
-        evaluation = Evaluation({**record, "copies_among_real": 0.0}, np.zeros(2))
-        return comparison.Row("gan", SimpleNamespace(evaluation=evaluation, seconds=1.0), 1, (0, 0))  # type: ignore[arg-type]
+def row(name: str, kid: float, copies: float, low: float, behind: tuple[float, float] = (0, 0)):
+    record = {"model": name, "kid": kid, "copies": copies, "copies_interval": [low, 0.9]}
+    evaluation = Evaluation({**record, "copies_among_real": 0.0}, np.zeros(2))
+    return comparison.Row("gan", SimpleNamespace(evaluation=evaluation, seconds=1.0), 1, behind)  # type: ignore[arg-type]
 
-    assert comparison.why([row(0.0, 1e-17)]) == "use a: its KID of 0.500 is the lowest"
-    assert "10% of its pictures are copies" in comparison.why([row(0.1, 0.05)])
+
+def test_copies_are_spoken_of_only_where_there_are_some():
+    assert comparison.why([row("a", 0.5, 0, 1e-17)]) == "use a: its KID of 0.500 is the lowest"
+    assert "10% of its pictures are copies" in comparison.why([row("a", 0.5, 0.1, 0.05)])
+
+
+def test_the_best_of_those_that_do_not_copy_is_named():
+    rows = [row("a", 0.5, 0, 0), row("b", 0.7, 0, 0, (0.1, 0.3)), row("c", 0.1, 0.8, 0.7, (-1, 0))]
+    assert [one.is_copying for one in rows] == [False, False, True]
+    assert sorted(reversed(rows), key=lambda one: comparison.rank(one.record)) == rows
+    assert comparison.why(rows) == (
+        "use a: its KID of 0.500 is the lowest of those that do not copy, and that of the next, b, "
+        "is 0.100 to 0.300 higher; c has 0.100, but 80% of its pictures are copies of training "
+        "pictures"
+    )
+    assert comparison.why(rows[2:]) == (
+        "use c: its KID of 0.100 is the lowest; 80% of its pictures are copies of training "
+        "pictures: look at them"
+    )
 
 
 def test_stopped_while_it_measures_it_says_what_goes_on(call, monkeypatch):

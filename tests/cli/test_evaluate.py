@@ -146,6 +146,7 @@ def test_copies_are_perfect_and_caught(folder, call):
     assert record["kid"] < 0
     assert record["recall"] == record["coverage"] == 1
     assert record["copies"] == 1
+    assert record["warnings"][-1].startswith("100% of the generated pictures are copies")
     assert record["pairs"][0]["picture"] in {path.name for path in same.iterdir()}
     assert record["pairs"][0]["distance"] == 0
 
