@@ -7,8 +7,8 @@ the two styles from real training pictures look at pictures that were drawn from
 held-out ones, with no label told: for groups one with features of ImageNet, for styles, to which
 those are half blind, a small network of its own. Flags are nearly the same in both styles, so the
 style is also counted without them. Prints tables of tests/bench/RESULTS.md: fidelity, and with it
-the variety (Vendi score) and the KID, for each guidance. The sheet shows what the first model draws
-for each of PROMPTS, seed 42, at the first guidance; none is picked.
+the variety (Vendi score) and the KID, for each guidance, if the family has one. The sheet shows
+what the first model draws for each of PROMPTS, seed 42, at the first guidance; none is picked.
 """
 
 from __future__ import annotations
@@ -78,11 +78,15 @@ def main() -> None:
         print(f"| the commonest | | {chance[0]:.1%} | {chance[1]:.1%} | {least:.1%} | | |")
         rows = np.resize(held, COUNT)
         asks = [Ask(text=pictures.texts[row]) for row in rows]
-        for guidance in given.guidance:
+        guides: list[float | None] = [None]
+        if "guidance" in family.Sampling.model_fields:
+            guides = given.guidance
+        for guidance in guides:
             layer = found.settings()
-            layer.put(("sample", "guidance"), guidance, "--guidance")
+            if guidance is not None:
+                layer.put(("sample", "guidance"), guidance, "--guidance")
             options = presets.check_section(family.Sampling, "sample", layer)
-            if given.sheet and name == given.models[0] and guidance == given.guidance[0]:
+            if given.sheet and name == given.models[0] and guidance == guides[0]:
                 told = [Ask(text=text) for text in PROMPTS]
                 shown = [one for _, one in draw(family, [42] * len(told), options, told)]
                 parts = [slice(start, start + ROW) for start in range(0, len(told), ROW)]
@@ -94,8 +98,9 @@ def main() -> None:
             style = style_of(made) == styles[rows]
             vendi = metrics.vendi(y.astype(np.float64), x[known].mean(0).astype(np.float64))
             kid = metrics.kid(metrics.kernels(x[known].astype(np.float64), y.astype(np.float64)))
+            shown_as = "" if guidance is None else f"{guidance:g}"
             print(
-                f"| {name} | {guidance:g} | {group:.1%} | {style.mean():.1%} | "
+                f"| {name} | {shown_as} | {group:.1%} | {style.mean():.1%} | "
                 f"{style[no_flags[rows]].mean():.1%} | {vendi:.1f} | {kid:.3f} |",
                 flush=True,
             )
