@@ -73,6 +73,11 @@ class Told:
         """Return it with nothing told of any picture."""
         return Told(torch.zeros_like(self.labels), torch.zeros_like(self.words))
 
+    def beside_nothing(self) -> Told:
+        """Return it for 2 N pictures, nothing told of the second half."""
+        none = self.nothing()
+        return Told(torch.cat([self.labels, none.labels]), torch.cat([self.words, none.words]))
+
     def kinds(self) -> Tensor:
         """Return a number for each picture, (N,), equal for those that are told the same."""
         both = torch.cat([self.labels.double(), self.words.double()], dim=1)

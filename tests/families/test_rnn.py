@@ -12,6 +12,7 @@ from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.families.rnn import Rnn, _pick_token
 from imagegen.family import Condition, Shape
+from imagegen.nn.conditioner import Told
 from imagegen.sample.noise import Noise
 from tests.telling import told
 
@@ -99,13 +100,34 @@ def test_unlikely_tokens_can_be_cut_off(options: Rnn.Sampling, expected: list[in
     assert torch.bincount(drawn, minlength=4).tolist() == pytest.approx(expected, abs=1)
 
 
+@torch.no_grad()
+def test_guidance_leads_away_from_what_is_drawn_without_a_label() -> None:
+    family, asked = bits(labels=("a", "b")), told([0, 1], 2)
+
+    def drawn(guidance: float, of: Told = asked) -> torch.Tensor:
+        return family.sample(Noise([5, 6]), of, Rnn.Sampling(guidance=guidance))
+
+    assert torch.equal(drawn(0), drawn(1, asked.nothing()))
+    assert not torch.equal(drawn(1), drawn(0))
+    strong = drawn(30)
+    # What was drawn is now much likelier with the label than without, as seen by the network.
+    with_label, without = (family.likelihood(strong, one) for one in (asked, asked.nothing()))
+    gained = (without - with_label).mean()
+    with_label, without = (family.likelihood(drawn(1), one) for one in (asked, asked.nothing()))
+    assert gained > (without - with_label).mean() + 1
+    untold = bits()  # nothing to lead to
+    one, other = (untold.sample(Noise([5]), None, Rnn.Sampling(guidance=g)) for g in (1, 3))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("guidance", [1, 2])
 @pytest.mark.parametrize("height", [1, 7, 8, 15])
-def test_the_known_part_of_a_picture_stays(height: int) -> None:
+def test_the_known_part_of_a_picture_stays(height: int, guidance: float) -> None:
     family = bits(labels=("a", "b"))
     known = torch.rand(2, 1, height, 16) * 2 - 1
     with torch.no_grad():
         one, other = (
-            family.complete(Noise(seeds), known, told([0, 1], 2), Rnn.Sampling())
+            family.complete(Noise(seeds), known, told([0, 1], 2), Rnn.Sampling(guidance=guidance))
             for seeds in ([1, 2], [3, 4])
         )
     assert one.shape == (2, *GREY)
