@@ -52,9 +52,6 @@ class Flow(Family):
         """Residual blocks on each grid, on the way down and again up."""
         jumps: Annotated[float, Field(ge=0, le=1)] = 0.35
         """Share of the training, at its end, that also learns to draw in one to four steps."""
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-        """Share of features left out in training, the same ones in all of a picture: for trainings
-        that see each picture a hundred times."""
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
@@ -106,12 +103,10 @@ class Flow(Family):
         told = None if batch.told is None else batch.told.partly(batch.draws)
         t = flow.times(batch.draws).to(x.device)
         shares = batch.draws.uniform(0, 1, 2).to(x.device)
-        kept = self._kept(batch)
 
         def network(rows: slice | Tensor, of: Flow = self) -> flow.Network:
             part = None if told is None else told[rows]
-            features = None if kept is None or of is not self else kept[rows]
-            return lambda z, t, s: of.network(z, t, s, part, features)
+            return lambda z, t, s: of.network(z, t, s, part)
 
         def matching(rows: slice | Tensor) -> Tensor:
             return flow.matching_loss(network(rows), x[rows], noise[rows], t[rows])
@@ -134,17 +129,6 @@ class Flow(Family):
                 losses["mismatch"] = MISMATCH * mismatch
         total = torch.stack(list(losses.values())).sum()
         return total, {name: loss.detach() for name, loss in losses.items()}
-
-    def _kept(self, batch: Batch) -> Tensor | None:
-        """Return what features are multiplied by, (N, stages, channels); None without dropout.
-
-        The same features are left out everywhere in a picture (Tompson et al. 2015, arXiv
-        1411.4280, section 3.2): of neighbours, which are alike, one would tell of the other.
-        """
-        if not self.model.dropout:
-            return None
-        chances = batch.draws.uniform(0, 1, *self.network.stages)
-        return ((chances >= self.model.dropout) / (1 - self.model.dropout)).to(self.device)
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:

@@ -94,7 +94,7 @@ class Stage(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor, *told: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, *told: Tensor) -> Tensor:
         """Map (N, width, H, W), and what the blocks are told, to the same shape as x."""
         for block in self.blocks:
             x = block(x, *told)

@@ -52,7 +52,7 @@ class Unet(nn.Module):
         super().__init__()
         self.patch = patch
         self.grids = pyramid((grid[0] // patch, grid[1] // patch))
-        self.widths = widths = [width_at(width, grid) for grid in self.grids]
+        widths = [width_at(width, grid) for grid in self.grids]
         self.edge = edge
         cell = channels * patch**2
         self.time = nn.Sequential(
@@ -74,27 +74,8 @@ class Unet(nn.Module):
         self.last = conv3(widths[0], cell, edge)
         nn.init.zeros_(self.last.weight)
 
-    @property
-    def stages(self) -> tuple[int, int]:
-        """How many stages of blocks there are, and the channels of the widest."""
-        return 2 * len(self.grids), max(self.widths)
-
-    def forward(
-        self, z: Tensor, t: Tensor, s: Tensor, told: Told | None, kept: Tensor | None = None
-    ) -> Tensor:
-        """Guess pictures.
-
-        Args:
-            z: (N, C, H, W).
-            t: the times it is at, (N,).
-            s: the times to go to, (N,).
-            told: what is told of N.
-            kept: what the features inside of each stage's blocks are multiplied by, for dropout,
-                (N, *stages).
-
-        Returns:
-            (N, C, H, W).
-        """
+    def forward(self, z: Tensor, t: Tensor, s: Tensor, told: Told | None) -> Tensor:
+        """Map (N, C, H, W), times (N,) and (N,), and what is told of N, to (N, C, H, W)."""
         style = self.time(torch.cat([_waves(t), _waves(s)], dim=1))
         if self.conditioner is not None:
             style = style + self.conditioner(told)
@@ -104,14 +85,14 @@ class Unet(nn.Module):
         for level, stage in enumerate(self.down):
             if level:
                 x = self.narrow[level - 1](halve(x))
-            x = stage(x, style, None if kept is None else kept[:, level])
+            x = stage(x, style)
             passed.append(x)
         x = self.attention(x)
         for level in reversed(range(len(self.up))):
             if level < len(self.up) - 1:
                 x = enlarge(self.widen[level](x), self.grids[level], self.edge)
             x = self.skip[level](torch.cat([x, passed[level]], dim=1))
-            x = self.up[level](x, style, None if kept is None else kept[:, level - len(self.up)])
+            x = self.up[level](x, style)
         pictures: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(x))), self.patch)
         return pictures
 
@@ -132,15 +113,12 @@ class Block(nn.Module):
         self.style = nn.Linear(STYLE, 2 * width)
         nn.init.zeros_(self.style.weight)
 
-    def forward(self, x: Tensor, style: Tensor, kept: Tensor | None) -> Tensor:
-        """Map (N, width, H, W), (N, STYLE) and (N, width or more) to the same shape as x."""
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Map (N, width, H, W), and (N, STYLE), to the same shape as x."""
         before, between = self.norms
         y = self.first(F.silu(before(x)))
         scale, shift = self.style(style)[..., None, None].chunk(2, dim=1)
-        y = F.silu(between(y) * (1 + scale) + shift)
-        if kept is not None:
-            y = y * kept[:, : y.shape[1], None, None]
-        changed: Tensor = x + self.last(y)
+        changed: Tensor = x + self.last(F.silu(between(y) * (1 + scale) + shift))
         return changed
 
 

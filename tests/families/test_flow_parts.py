@@ -182,34 +182,6 @@ def test_jumps_are_learnt_from_the_average() -> None:
     assert taught["jumping"] != alone["jumping"]
 
 
-def test_dropout_leaves_out_features_of_the_network_that_learns_alone() -> None:
-    family, whole, average = model(dropout=0.5, jumps=1), model(jumps=1), model()
-    for weight in family.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
-    whole.load_state_dict(family.state_dict())
-    seen = []
-    average.network.register_forward_pre_hook(lambda _, given: seen.append(given[4]))
-    some, other = (
-        one.loss(replace(batch(one, 0.5), average=average), "network")[1] for one in (family, whole)
-    )
-    assert some["matching"] != other["matching"]
-    assert some["jumping"] != other["jumping"]
-    assert seen == [None] * 4  # the teacher of the jumps leaves out nothing
-    ours, theirs = (one.check(batch(one, 0.5), batch(one, 0.5)) for one in (family, whole))
-    assert ours == theirs
-
-
-def test_other_features_are_left_out_of_each_picture_and_the_rest_made_up_for() -> None:
-    family = model(dropout=0.25)
-    images = torch.zeros(400, *family.shape)
-    kept = family._kept(Batch(images, None, 0, 0.0, 400, Draws(1, 400)))
-    assert kept is not None
-    assert kept.shape == (400, *family.network.stages)
-    assert kept.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert kept.mean().item() == pytest.approx(1, abs=0.02)
-    assert len(kept.flatten(1).unique(dim=0)) == 400
-
-
 def test_guidance_leads_away_from_the_picture_without_a_label() -> None:
     from imagegen.sample.noise import Noise
 
