@@ -183,6 +183,8 @@ class Rnn(Family):
         else:
             coder = self._coder()
             self.factor, codes = coder.factor, coder.codes
+            # Of few pictures, new ones are soon less likely, long before pictures are copies.
+            self.judged_by = "kid"
         self.grid = (shape[1] // self.factor, shape[2] // self.factor)
         self.prior = Prior(codes, self.grid, model.width, model.layers, self.condition)
 

@@ -52,11 +52,16 @@ def test_drawing_step_by_step_is_drawing_from_the_whole() -> None:
     family = bits(labels=("a", "b"))
     noise, known = [3, 4], told([0, 1], 2)
     with torch.no_grad():
-        images = family.sample(Noise(noise), known, Rnn.Sampling())
+        images = family.sample(Noise(noise), known, Rnn.Sampling(guidance=1))
         tokens = family._tokens(images)
         logits = family.prior(tokens, family.prior.listen(known))
     chances = torch.from_numpy(Noise(noise).uniform(8, 8))
     assert torch.equal(_pick_token(logits, chances, Rnn.Sampling()), tokens)
+
+
+def test_pictures_are_judged_and_bits_by_their_likelihood() -> None:
+    assert bits().judged_by == "held_out"
+    assert Rnn(Rnn.Model(width=16), GREY, Condition(), coder()).judged_by == "kid"
 
 
 def test_likelihoods_of_all_pictures_sum_to_one() -> None:
