@@ -13,8 +13,9 @@ from imagegen.data.split import held_out
 from imagegen.data.store import Pictures
 from imagegen.errors import UserError
 from imagegen.evaluate import copies
+from imagegen.families import FAMILIES
 from imagegen.family import Family
-from imagegen.settings import Config
+from imagegen.settings import Config, Settings
 from imagegen.train import checkpoint
 from imagegen.train.journal import FILE
 
@@ -209,13 +210,20 @@ def _differences(old: Config, new: Config) -> list[str]:
             for key, inner in (value.items() if isinstance(value, dict) else [("", value)])
         }
 
-    before, after = flat(old), flat(new)
+    # What the version that began it did not know yet was as it is unless something else is set.
+    kind = FAMILIES[old.family]
+    sections = {"model": _defaults(kind.Model), "sample": _defaults(kind.Sampling)}
+    before, after = flat(old.model_copy(update=sections)) | flat(old), flat(new)
     keys = sorted(before.keys() | after.keys())
     return [
         f"{key} {before.get(key)} then, {after.get(key)} now"
         for key in keys
         if before.get(key) != after.get(key)
     ]
+
+
+def _defaults(settings: type[Settings]) -> dict[str, Any]:
+    return settings().model_dump(mode="json")
 
 
 def finished(model: registry.Model) -> Finished | None:

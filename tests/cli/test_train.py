@@ -195,6 +195,22 @@ def test_sampling_is_part_of_a_training(call: Call, pictures: Path) -> None:
     assert "was trained otherwise" in answer.err
 
 
+def test_a_setting_that_is_newer_than_a_training_does_not_end_it(
+    call: Call, home: Path, pictures: Path
+) -> None:
+    words = ["train", pictures, *SMALL, "--steps", 4]
+    call(*words)
+    config = home / "models/shapes/config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    older = [line for line in lines if "gamma_end:" not in line]
+    assert len(older) == len(lines) - 1
+    config.write_text("".join(older))
+    assert "is finished" in call(*words).err
+    assert "is finished" in call("train", "--resume", "shapes").err
+    answer = call(*words, "--set", "model.gamma_end=0.1", code=1)
+    assert "model.gamma_end 0.2 then, 0.1 now" in answer.err
+
+
 def test_weights_that_are_no_numbers_are_never_saved(
     call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
