@@ -142,8 +142,7 @@ def why(rows: Sequence[Row]) -> str:
             f"; {row.record['model']} has {number(row.record['kid'])}, but "
             f"{percent(row.record['copies'])} of its pictures are copies of training pictures"
         )
-    least = best.record["copies_interval"][0] if best.record["copies"] else 0
-    if least > (best.record["copies_among_real"] or 0):
+    if is_copying(best.record, share=0):
         copies = percent(best.record["copies"])
         told += f"; {copies} of its pictures are copies of training pictures: look at them"
     quick = min(near, key=lambda row: row.subject.seconds, default=None)

@@ -111,13 +111,13 @@ class Index:
 _ARRAYS = ("bits", "digests", "held_digests", "held_distances")
 
 
-def is_copying(record: Mapping[str, Any]) -> bool:
-    """Say whether of measured pictures more than SUSPICIOUS, and than chance, are copies for sure.
+def is_copying(record: Mapping[str, Any], share: float = SUSPICIOUS) -> bool:
+    """Say whether of measured pictures more than a share, and than chance, are copies for sure.
 
     Who learns pictures by heart draws what is as good, and as varied, as the pictures are.
     """
     least = record["copies_interval"][0] if record["copies"] else 0
-    return bool(least > max(SUSPICIOUS, record["copies_among_real"] or 0))
+    return bool(least > max(share, record["copies_among_real"] or 0))
 
 
 def build(training: Pictures, held_out: Pictures) -> Index:

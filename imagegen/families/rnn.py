@@ -287,11 +287,10 @@ class Rnn(Family):
         With guidance, logits lead away from those of a picture that nothing is told of (Gafni et
         al. 2022, arXiv 2203.13131).
         """
+        both = 1
+        if told is not None and options.guidance != 1:
+            told, both = told.beside_nothing(), 2
         heard = self.prior.listen(told)
-        guided = told is not None and options.guidance != 1
-        if told is not None and guided:
-            heard = self.prior.listen(told.beside_nothing())
-        both = 2 if guided else 1
         chances = torch.from_numpy(noise.uniform(*self.grid)).to(self.device)
         tokens = torch.full((len(noise), *self.grid), self.prior.codes, device=self.device)
         tokens[:, : known.shape[1]] = known
@@ -308,7 +307,7 @@ class Rnn(Family):
             for column in range(self.grid[1]):
                 left = left.repeat(both, 1, 1)
                 logits = self.prior.go_along(left, seen[:, :, column : column + 1], along)
-                if guided:
+                if both == 2:
                     said, plain = logits.chunk(2)
                     logits = plain + options.guidance * (said - plain)
                 left = _pick_token(logits, chances[:, row, column, None, None], options)
