@@ -1,8 +1,8 @@
 """A convolutional autoencoder, continuous or in tokens, with a small flow over its latent space.
 
 Three kinds of latents, a few numbers for each cell of a coarse grid:
-- kl: Gaussian, pulled towards the standard normal (Kingma and Welling 2013, arXiv 1312.6114) as
-  weakly as in latent diffusion (Rombach et al. 2021, arXiv 2112.10752);
+- kl: Gaussian, pulled towards the standard normal (Kingma and Welling 2013, arXiv 1312.6114), so
+  that numbers that tell little are noise, which a flow over them need not learn;
 - fsq: finite scalar quantisation (Mentzer et al. 2023, arXiv 2309.15505): each number is rounded to
   one of a few levels, so a cell is a token, with neither a codebook nor a loss for one;
 - half: the picture itself at half the size. What it learns is to enlarge, of any picture.
@@ -53,7 +53,13 @@ STRUCTURE, EDGES = 0.3, 0.1
 
 
 class Codec(nn.Module):
-    """Pictures to latents and back; convolutions only, so for pictures of any size."""
+    """Pictures to latents and back; convolutions only, so for pictures of any size.
+
+    Beside a way through many layers there can be a straight one, each half of it a matrix between
+    the pixels of a cell and its numbers: fine detail, which a short training does not get through
+    the layers, comes through there. With a hint from Chen et al. 2024 (arXiv 2410.10733, section
+    3.2), where such ways are fixed.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,8 @@ class Codec(nn.Module):
         grids: list[int],
         width: int,
         blocks: int,
+        *,
+        straight: bool,
     ) -> None:
         """Build both halves.
 
@@ -73,6 +81,7 @@ class Codec(nn.Module):
             grids: cells a side on each grid, finest first.
             width: channels on grids of up to 8 cells a side; finer grids have fewer.
             blocks: residual blocks on each grid, in each half.
+            straight: whether there is a straight way; the layers begin as nothing beside it.
         """
         super().__init__()
         widths = [width_at(width, (grid, grid)) for grid in grids]
@@ -93,9 +102,19 @@ class Codec(nn.Module):
         self.finer = nn.Conv2d(widths[0], DETAIL, 1)
         self.detail = conv3(DETAIL, DETAIL, self.edge)
         self.last = conv3(DETAIL, channels, self.edge)
+        self.factor = PATCH * 2 ** (len(grids) - 1)
+        self.straight: nn.ModuleList | None = None
+        if straight:
+            pixels = channels * self.factor**2
+            self.straight = nn.ModuleList(
+                nn.Conv2d(a, b, 1) for a, b in ((pixels, outputs), (latents, pixels))
+            )
+            nn.init.zeros_(self.latent.weight)
+            nn.init.zeros_(self.last.weight)
 
     def encode(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
+        pictures = x
         x = F.pixel_unshuffle(x, PATCH).contiguous(memory_format=torch.channels_last)
         x = self.first(x)
         for level, stage in enumerate(self.down):
@@ -103,6 +122,8 @@ class Codec(nn.Module):
                 x = self.narrow[level - 1](halve(x))
             x = stage(x)
         latents: Tensor = self.latent(leaky(x))
+        if self.straight is not None:
+            latents = latents + self.straight[0](F.pixel_unshuffle(pictures, self.factor))
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -116,6 +137,8 @@ class Codec(nn.Module):
         height, width = x.shape[2:]
         x = enlarge(self.finer(leaky(x)), (PATCH * height, PATCH * width), self.edge)
         pictures: Tensor = self.last(leaky(self.detail(leaky(x))))
+        if self.straight is not None:
+            pictures = pictures + F.pixel_shuffle(self.straight[1](latents), self.factor)
         return pictures
 
 
@@ -174,8 +197,12 @@ class Autoencoder(Family):
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         blocks: Annotated[int, Field(ge=1)] = 2
         """Residual blocks on each grid, in the encoder and in the decoder."""
-        kl: Annotated[float, Field(ge=0)] = 1e-4
-        """Weight of the divergence from the standard normal, of kind `kl`, a number."""
+        kl: Annotated[float, Field(ge=0)] = 3e-2
+        """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
+        less comes back, and latents are easier to draw."""
+        straight: bool = False
+        """Whether each cell's pixels also go straight to its numbers, and back: more comes back of
+        fine textures, and latents are harder to draw. Not of kind `half`."""
         adversarial: Annotated[float, Field(ge=0)] = 0.0
         """Weight of a discriminator's opinion in the last part of training: pictures come back
         crisper, and a little less like themselves. 0 is without one."""
@@ -217,7 +244,15 @@ class Autoencoder(Family):
             count = int(math.log2(self.factor // PATCH)) + 1
             grids = [finest // 2**level for level in range(count)]
             outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
-            self.codec = Codec(shape[0], self.numbers, outputs, grids, model.width, model.blocks)
+            self.codec = Codec(
+                shape[0],
+                self.numbers,
+                outputs,
+                grids,
+                model.width,
+                model.blocks,
+                straight=model.straight,
+            )
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
             self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred

@@ -27,7 +27,7 @@ from imagegen.images.grid import sheet
 from imagegen.sample.draw import to_pictures
 from tests.bench.command import SETS, imagegen
 
-KINDS = {"kl": "autoencoder", "fsq": "tokenizer"}
+KINDS = {"kl": "autoencoder-faithful", "fsq": "tokenizer"}
 
 
 def decibels(x: torch.Tensor, y: torch.Tensor) -> float:

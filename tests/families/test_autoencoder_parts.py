@@ -94,6 +94,18 @@ def test_the_divergence_of_the_standard_normal_is_zero() -> None:
     assert family._encode(torch.rand(1, 3, 16, 16), None)[1].item() == 0
 
 
+def test_at_first_only_the_straight_way_leads_there_and_back() -> None:
+    family = model(kind="kl", straight=True)
+    x, y = torch.rand(2, 1, 3, 16, 16)
+    # Of a linear map with a constant, what two pictures add up to is what their sum gives.
+    once = family.again(x) + family.again(y)
+    assert torch.allclose(once, family.again(x + y) + family.again(0 * x), atol=1e-5)
+    assert (family.again(x) - family.again(y)).abs().max() > 1e-3
+    # Each cell of 4x4 pixels by itself.
+    y[..., 4:] = x[..., 4:]
+    assert torch.equal(family.again(x)[..., 4:], family.again(y)[..., 4:])
+
+
 def test_structural_similarity() -> None:
     from skimage.metrics import structural_similarity
 
