@@ -200,9 +200,6 @@ class Autoencoder(Family):
         kl: Annotated[float, Field(ge=0)] = 3e-2
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
-        straight: bool = False
-        """Whether each cell's pixels also go straight to its numbers, and back: more comes back of
-        fine textures, and latents are harder to draw. Not of kind `half`."""
         adversarial: Annotated[float, Field(ge=0)] = 0.0
         """Weight of a discriminator's opinion in the last part of training: pictures come back
         crisper, and a little less like themselves. 0 is without one."""
@@ -243,15 +240,15 @@ class Autoencoder(Family):
         else:
             count = int(math.log2(self.factor // PATCH)) + 1
             grids = [finest // 2**level for level in range(count)]
-            outputs = 2 * self.numbers if model.kind == "kl" else self.numbers
+            gaussian = model.kind == "kl"
             self.codec = Codec(
                 shape[0],
                 self.numbers,
-                outputs,
+                2 * self.numbers if gaussian else self.numbers,
                 grids,
                 model.width,
                 model.blocks,
-                straight=model.straight,
+                straight=gaussian,  # few levels are better used without
             )
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
