@@ -197,7 +197,7 @@ class Autoencoder(Family):
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         blocks: Annotated[int, Field(ge=1)] = 2
         """Residual blocks on each grid, in the encoder and in the decoder."""
-        kl: Annotated[float, Field(ge=0)] = 3e-2
+        kl: Annotated[float, Field(ge=0)] = 1e-1
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
         adversarial: Annotated[float, Field(ge=0)] = 0.0
