@@ -102,28 +102,26 @@ class Codec(nn.Module):
         self.finer = nn.Conv2d(widths[0], DETAIL, 1)
         self.detail = conv3(DETAIL, DETAIL, self.edge)
         self.last = conv3(DETAIL, channels, self.edge)
-        self.factor = PATCH * 2 ** (len(grids) - 1)
-        self.straight: nn.ModuleList | None = None
+        self.there: nn.Sequential | None = None
+        self.back: nn.Sequential | None = None
         if straight:
-            pixels = channels * self.factor**2
-            self.straight = nn.ModuleList(
-                nn.Conv2d(a, b, 1) for a, b in ((pixels, outputs), (latents, pixels))
-            )
+            factor = PATCH * 2 ** (len(grids) - 1)
+            pixels = channels * factor**2
+            self.there = nn.Sequential(nn.PixelUnshuffle(factor), nn.Conv2d(pixels, outputs, 1))
+            self.back = nn.Sequential(nn.Conv2d(latents, pixels, 1), nn.PixelShuffle(factor))
             nn.init.zeros_(self.latent.weight)
             nn.init.zeros_(self.last.weight)
 
     def encode(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
-        pictures = x
+        straight = 0 if self.there is None else self.there(x)
         x = F.pixel_unshuffle(x, PATCH).contiguous(memory_format=torch.channels_last)
         x = self.first(x)
         for level, stage in enumerate(self.down):
             if level:
                 x = self.narrow[level - 1](halve(x))
             x = stage(x)
-        latents: Tensor = self.latent(leaky(x))
-        if self.straight is not None:
-            latents = latents + self.straight[0](F.pixel_unshuffle(pictures, self.factor))
+        latents: Tensor = self.latent(leaky(x)) + straight
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -136,9 +134,8 @@ class Codec(nn.Module):
             x = self.up[level](x)
         height, width = x.shape[2:]
         x = enlarge(self.finer(leaky(x)), (PATCH * height, PATCH * width), self.edge)
-        pictures: Tensor = self.last(leaky(self.detail(leaky(x))))
-        if self.straight is not None:
-            pictures = pictures + F.pixel_shuffle(self.straight[1](latents), self.factor)
+        straight = 0 if self.back is None else self.back(latents)
+        pictures: Tensor = self.last(leaky(self.detail(leaky(x)))) + straight
         return pictures
 
 
