@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 
 class Settings(BaseModel):
@@ -62,17 +62,38 @@ def _rule(value: str) -> str:
     return value
 
 
+SMALLEST, LARGEST = 16, 1024
+"""The sides that training pictures can have, in pixels: from, to."""
+
+
+def _size(value: object) -> int | str:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(value))
+    if isinstance(value, int | str) and match:
+        width, height = int(match[1]), int(match[2] or match[1])
+        if all(SMALLEST <= side <= LARGEST for side in (width, height)):
+            return size_of(width, height)
+    raise ValueError(
+        f"should be a side of {SMALLEST} to {LARGEST:,} pixels, or WIDTHxHEIGHT such as 48x32"
+    )
+
+
+def size_of(width: int, height: int) -> int | str:
+    """Return what `data.size` is for pictures of these sides."""
+    return width if width == height else f"{width}x{height}"
+
+
 class DataSettings(Settings):
     """How a folder of pictures becomes training data."""
 
-    size: Annotated[int, Field(ge=16, le=1024)] = 32
-    """Width and height of the training pictures, in pixels."""
+    size: Annotated[int | str, PlainValidator(_size)] = 32
+    """Size of the training pictures in pixels: 32 for 32x32, or 48x32 for 48 wide and 32 high."""
     channels: Literal["auto", "grey", "grey16", "rgb", "rgba"] = "auto"
     """`auto` keeps what the set really has: grey of 8 or 16 bits, colour, or transparency."""
     background: Annotated[str, AfterValidator(_known_color)] = "white"
     """What transparent pictures are laid on when the model has no alpha channel."""
     fit: Literal["crop", "pad"] = "crop"
-    """Make a picture square by cropping its centre, or by padding it with the background."""
+    """Give a picture the shape of `size` by cropping its centre, or by padding it with the
+    background."""
     resample: Literal["lanczos", "nearest"] = "lanczos"
     """How pictures are brought to the size. `nearest` makes no new colours: for pixel art."""
     captions: Literal["auto", "from-names", "none"] = "auto"
@@ -89,6 +110,12 @@ class DataSettings(Settings):
     A picture with several counts as their mean."""
     mirror: bool = False
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height of the training pictures."""
+        width, _, height = str(self.size).partition("x")
+        return int(width), int(height or width)
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]

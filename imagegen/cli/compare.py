@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -185,9 +186,10 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
             if layer.get(size) is None:
                 choose.choose(layer, typical_side(data))
                 is_chosen = True
-            found.append(layer.get(size))
-    if is_chosen and found:
-        console.say(
-            f"at {min(found)} px, for which each has the time; --set data.size=N for others"
-        )
-    return [f"data.size={min(found)}"] if found else []
+            found.append(presets.check(layer).data)
+    if not found:
+        return []
+    least = min(found, key=lambda settings: prod(settings.sides)).size
+    if is_chosen:
+        console.say(f"at {least} px, for which each has the time; --set data.size=N for others")
+    return [f"data.size={least}"]

@@ -1,4 +1,4 @@
-"""Any picture file to one convention: a square of premultiplied RGBA.
+"""Any picture file to one convention: premultiplied RGBA of one size.
 
 What files bring along is undone here: orientation, colour profile, palette, CMYK, bit depth. Of an
 animation the first frame counts.
@@ -24,13 +24,13 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: uint8 (size, size, 4), RGBA with the colours multiplied by alpha.
+        pixels: uint8 (height, width, 4), RGBA with the colours multiplied by alpha.
         transparent: more than 0.5 % of the picture (not of its padding) has an alpha below 250.
             Softened corners and stray pixels are less than that, and nobody sees an alpha of 250.
         enlarged: the file's picture was smaller than this one.
-        deep: uint16 (size, size), the same of an opaque grey picture of more than 8 bits.
+        deep: uint16 (height, width), the same of an opaque grey picture of more than 8 bits.
 
-    Of `decode_part` they are (height, width) instead, and clear pixels are not counted.
+    Of `decode_part` clear pixels are not counted.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -41,19 +41,19 @@ class Picture:
 
 def decode(
     data: bytes,
-    size: int,
+    size: tuple[int, int],
     fit: Literal["crop", "pad"] = "crop",
     resample: Literal["lanczos", "nearest"] = "lanczos",
 ) -> Picture:
-    """Decode a picture file and make it size x size pixels.
+    """Decode a picture file and make it `size`, (width, height), pixels.
 
-    `crop` takes the central square; `pad` keeps everything, centred on a transparent square.
+    `crop` takes what fits from the centre; `pad` keeps everything, centred on transparency.
     `nearest` takes pixels as they are, `lanczos` mixes them.
 
     Raises:
         BadPictureError: the file cannot be used; the text says why in a few words.
     """
-    image = open_picture(data, at_least=3 * size)
+    image = open_picture(data, at_least=3 * max(size))
     with reasons():
         if not _is_deep(image):
             return _fit(_premultiplied(image), size, fit, RESAMPLING[resample])
@@ -137,34 +137,50 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _fit(
-    image: Image.Image, size: int, fit: Literal["crop", "pad"], method: Image.Resampling
+    image: Image.Image,
+    size: tuple[int, int],
+    fit: Literal["crop", "pad"],
+    method: Image.Resampling,
 ) -> Picture:
-    """Resize a premultiplied picture to the square."""
-    width, height = image.size
+    """Resize a premultiplied picture, whose shape may be another."""
     if fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        resized = _resize(image, (size, size), (left, top, left + side, top + side), method)
-        pixels = resized
+        box = _centre(image.size, size)
+        resized = pixels = _resize(image, size, box, method)
+        enlarged = box[2] - box[0] < size[0]
     else:
-        side = max(width, height)
-        inner = max(1, round(size * width / side)), max(1, round(size * height / side))
-        resized = _resize(image, inner, (0, 0, width, height), method)
-        left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
-        pixels = np.zeros((size, size, 4), np.uint8)
+        inner = _inside(image.size, size)
+        resized = _resize(image, inner, (0, 0, *image.size), method)
+        left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+        pixels = np.zeros((size[1], size[0], 4), np.uint8)
         pixels[top : top + inner[1], left : left + inner[0]] = resized
+        enlarged = max(image.size) < max(inner)
     transparent = bool(np.mean(resized[..., 3] < 250) > 0.005)
-    return Picture(pixels, transparent, enlarged=side < size)
+    return Picture(pixels, transparent, enlarged)
 
 
 def _fit_deep(
-    values: npt.NDArray[np.float32], size: int, method: Image.Resampling
+    values: npt.NDArray[np.float32], size: tuple[int, int], method: Image.Resampling
 ) -> npt.NDArray[np.uint16]:
-    """Return the central square of a grey picture, (H, W) in [0, 1], as (size, size)."""
+    """Return what fits of the centre of a grey picture, (H, W) in [0, 1], resized."""
     height, width = values.shape
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return _resize_deep(values, (size, size), (left, top, left + side, top + side), method)
+    return _resize_deep(values, size, _centre((width, height), size), method)
+
+
+def _centre(whole: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the largest box of that shape in the middle of (width, height)."""
+    (width, height), (wide, high) = whole, shape
+    across = max(1, min(width, round(height * wide / high)))
+    down = max(1, min(height, round(width * high / wide)))
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down
+
+
+def _inside(shape: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest size of that shape, (width, height), in a box."""
+    (width, height), (wide, high) = shape, box
+    if width * high >= height * wide:
+        return wide, max(1, round(wide * height / width))
+    return max(1, round(high * width / height)), high
 
 
 def _resize_deep(

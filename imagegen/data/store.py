@@ -323,7 +323,7 @@ def _decode_all(
         for entry in entries:
             try:
                 job = pool.submit(
-                    decode, entry.read(), settings.size, settings.fit, settings.resample
+                    decode, entry.read(), settings.sides, settings.fit, settings.resample
                 )
             except BadPictureError as error:
                 job = Future()

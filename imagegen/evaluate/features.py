@@ -93,7 +93,7 @@ def choose(
         )
     grey = images.shape[1] == 1
     if kind == "efficientnet" or (kind == "auto" and efficientnet.installed() and not grey):
-        return _efficientnet(images.shape[2], device), ""
+        return _efficientnet(max(images.shape[2:]), device), ""
     note = ""
     if kind == "auto" and not grey:
         note = (
@@ -113,7 +113,7 @@ def quick(images: Images, device: torch.device) -> Extractor:
         device: where to compute features.
     """
     if efficientnet.installed():
-        return _efficientnet(images.shape[2], device)
+        return _efficientnet(max(images.shape[2:]), device)
     network = own.untrained(images).to(device)
     return Extractor("a network of random weights", "", network, to_tensor)
 
@@ -139,7 +139,7 @@ def _efficientnet(side: int, device: torch.device) -> Extractor:
 def _own(images: Images, device: torch.device, report: Report) -> Extractor:
     """Return a network trained on these pictures, or the one that was trained on them before."""
     key = f"own-{_digest(images)}"
-    template = own.Network(images.shape[1], images.shape[2], len(images))
+    template = own.Network(images.shape)
 
     def trained() -> dict[str, np.ndarray]:
         network = own.train(images, partial(report, "learning features"))

@@ -33,10 +33,11 @@ STEPS, BATCH, RATE, TEMPERATURE = 300, 64, 1e-3, 0.2
 class Network(nn.Module):
     """Pictures in, whitened features out."""
 
-    def __init__(self, channels: int, side: int, count: int) -> None:
-        """Build the network for `count` pictures of `side` pixels."""
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Build the network for pictures of a shape, (N, C, H, W)."""
         super().__init__()
-        self.side = SIDE if side <= SIDE * 3 // 2 else 2 * SIDE
+        count, channels, *sides = shape
+        self.side = SIDE if max(sides) <= SIDE * 3 // 2 else 2 * SIDE
         widths = [width for grid, width in WIDTHS.items() if grid <= self.side]
         self.first = conv3(channels, widths[0])
         self.blocks = nn.ModuleList(Residual(width) for width in widths)
@@ -55,7 +56,7 @@ class Network(nn.Module):
 
     def grids(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the mean of each channel on each grid, (N, F)."""
-        if x.shape[2] != self.side:
+        if x.shape[2:] != (self.side, self.side):
             x = F.interpolate(x, size=(self.side, self.side), mode="bilinear", antialias=True)
         x = self.blocks[0](self.first(x))
         means = [leaky(x).mean((2, 3))]
@@ -93,7 +94,7 @@ def untrained(images: Images) -> Network:
 def _new(images: Images) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = Network(images.shape[1], images.shape[2], len(images))
+        network = Network(images.shape)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -70,7 +70,7 @@ def choose(layer: presets.Layer, source: str) -> tuple[str, str]:
     config = presets.check(layer)
     count, kind = glance(source, config.data)
     minutes = None if config.train.steps else seconds(config.train.budget) / 60
-    return pick(count, kind, minutes, config.data.size)
+    return pick(count, kind, minutes, max(config.data.sides))
 
 
 def pick(pictures: int, kind: Channels, minutes: float | None, size: int) -> tuple[str, str]:
@@ -80,7 +80,7 @@ def pick(pictures: int, kind: Channels, minutes: float | None, size: int) -> tup
         pictures: how many there are.
         kind: of most of them.
         minutes: to train for; None where steps are counted instead.
-        size: pixels a side that were asked for, or a small number.
+        size: pixels of the longer side that was asked for, or a small number.
     """
 
     def distance(one: Compared) -> float:

@@ -181,7 +181,7 @@ def estimate(layer: presets.Layer) -> Estimate:
     pace = (time.perf_counter() - start) / (STEPS - 1)
     budget = seconds(settings.budget) if settings.steps is None else None
     steps = settings.steps if budget is None else _OVERHEAD * budget / pace
-    needed = NEEDED * (config.data.size / 32) ** 2
+    needed = NEEDED * math.prod(config.data.sides) / 32**2
     return Estimate(pace, (steps or 0) * settings.batch_size, needed, _peak_memory(), budget)
 
 
@@ -206,7 +206,8 @@ def _trial(layer: presets.Layer, size: int, width: int | None) -> Estimate:
 def _noise(config: Config) -> Pictures:
     """Return a few random pictures of the size that is set."""
     channels = {"grey": 1, "grey16": 1, "rgba": 4}.get(config.data.channels, 3)
-    shape = (32, channels, config.data.size, config.data.size)
+    width, height = config.data.sides
+    shape = (32, channels, height, width)
     images = np.random.Generator(np.random.Philox(0)).integers(0, 256, shape, np.uint8)
     return Pictures(images, None, (), ("",) * 32, (), (), np.zeros((32, 8), np.uint8), "")
 

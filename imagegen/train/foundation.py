@@ -8,7 +8,7 @@ from imagegen.errors import NotFoundError, SettingsError
 from imagegen.families import FAMILIES
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import Condition, Shape
-from imagegen.settings import AutoencoderSettings, seconds
+from imagegen.settings import AutoencoderSettings, seconds, size_of
 
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
@@ -90,9 +90,9 @@ def follow(layer: presets.Layer) -> None:
     """
     model = pin(layer)
     header = model.header()
-    channels, _, size = header["shape"]
+    channels, height, width = header["shape"]
     kind = "grey16" if header.get("depth") == 16 else KINDS[channels]
-    for keys, value in ((("data", "size"), size), (("data", "channels"), kind)):
+    for keys, value in ((("data", "size"), size_of(width, height)), (("data", "channels"), kind)):
         if layer.get(keys) is None:
             layer.put(keys, value, f"that of {model.name}")
 
@@ -121,12 +121,12 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
             f"autoencoder: {what} is no autoencoder", "train one: --preset autoencoder"
         )
     if family.shape != shape:
-        channels, _, size = family.shape
+        channels, height, width = family.shape
         raise SettingsError(
             f"autoencoder.name: {settings.name} is for {_described(family.shape)}, and the "
             f"pictures are {_described(shape)}",
-            f"--set data.size={size} --set data.channels={KINDS[channels]}, or leave the name out "
-            "to have one trained",
+            f"--set data.size={size_of(width, height)} --set data.channels={KINDS[channels]}, or "
+            "leave the name out to have one trained",
         )
     return family
 

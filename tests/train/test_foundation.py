@@ -261,3 +261,18 @@ def test_pictures_of_another_kind_are_told_what_to_set(call: Call) -> None:  # n
     refused = train(call, "--name", "two", *words, "--steps", 3, code=2)
     assert "is for 16x16 rgba, and the pictures are 16x16 grey" in refused.err
     assert "--set data.channels=rgba" in refused.err
+
+
+def test_what_stands_on_an_oblong_one_is_as_oblong(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "wide", "--steps", 10, "--set", "data.size=32x16")
+    words = ["--preset", "rnn", "--set", "autoencoder.name=wide-autoencoder"]
+    small = [*SETTINGS[6:]]
+    call("train", "sample:smileys", *words, *small, "--name", "more", "--steps", 4)
+    assert registry.find("more").header()["shape"] == [4, 16, 32]
+    call("generate", "-m", "more", "--seed", 1, "-o", "wide.png")
+    assert Image.open("wide.png").size == (32, 16)
+    square = call(
+        "train", "sample:smileys", *words, *small, "--set", "data.size=32", "--name", "no", code=2
+    )
+    assert "is for 32x16 rgba, and the pictures are 32x32 rgba" in square.err
+    assert "--set data.size=32x16" in square.err
