@@ -33,7 +33,7 @@ from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
 from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
-from imagegen.nn.unet import STYLE, Unet
+from imagegen.nn.unet import GROUPS, STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
@@ -200,7 +200,7 @@ class Autoencoder(Family):
         adversarial: Annotated[float, Field(ge=0)] = 0.0
         """Weight of a discriminator's opinion in the last part of training: pictures come back
         crisper, and a little less like themselves. 0 is without one."""
-        prior_width: Annotated[int, Field(ge=8)] = 64
+        prior_width: Annotated[int, Field(ge=8, multiple_of=GROUPS)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
         prior_share: Annotated[float, Field(gt=0, le=1)] = 1.0
         """Share of the training, at its end, in which that flow learns."""
@@ -290,6 +290,12 @@ class Autoencoder(Family):
         pictures: Tensor = self.codec.decode(latents)
         return pictures
 
+    def decode_drawn(self, latents: Tensor) -> Tensor:
+        """Map latents back as a flow has drawn them: of kind `fsq`, not yet at their levels."""
+        if self.model.kind == "fsq":
+            latents = self._values(self._places(latents))
+        return self.decode(latents)
+
     def again(self, images: Tensor) -> Tensor:
         """Return pictures, (N, C, H, W) in [-1, 1], as they come back from their latents."""
         return self.decode(self.encode(images))
@@ -331,7 +337,9 @@ class Autoencoder(Family):
         again = self.decode(latents)
         loss = _unlikeness(again, batch.images) + self.model.kl * divergence
         error = (again.detach() - batch.images).square().mean()
-        logs = {"mse": error, "kl": divergence.detach()}
+        logs = {"mse": error}
+        if self.model.kind == "kl":
+            logs["kl"] = divergence.detach()
         if self.model.adversarial and batch.progress >= CONTEST:
             contest, more = generator_loss(self.discriminator, batch.images, again)
             loss, logs = loss + self.model.adversarial * contest, logs | more
@@ -352,9 +360,7 @@ class Autoencoder(Family):
             latents = flow.solve(
                 lambda z, t, s: self.prior(z, t, s, told), start, options.steps, options.solver
             )
-            if self.model.kind == "fsq":
-                latents = self._values(self._places(latents))
-            return self.decode(latents)
+            return self.decode_drawn(latents)
 
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from imagegen.errors import SettingsError
@@ -25,7 +25,7 @@ from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
 from imagegen.nn.conditioner import Told
-from imagegen.nn.unet import STYLE, Unet
+from imagegen.nn.unet import GROUPS, STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
@@ -46,12 +46,12 @@ class Flow(Family):
     class Model(Settings):
         """The size of the network, and how it is trained."""
 
-        width: Annotated[int, Field(ge=8)] = 128
+        width: Annotated[int, Field(ge=8, multiple_of=GROUPS)] = 128
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         depth: Annotated[int, Field(ge=1)] = 1
         """Residual blocks on each grid, on the way down and again up."""
         jumps: Annotated[float, Field(ge=0, le=1)] = 0.35
-        """Share of the training, at its end, that also learns to draw in one to four steps."""
+        """Share of the training, at its end, that also learns to draw in one to eight steps."""
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
@@ -61,14 +61,22 @@ class Flow(Family):
         steps: Annotated[int, Field(ge=1, le=1000)] = 10
         """Steps from noise to a picture."""
         solver: flow.SolverOrJump = "multistep"
-        """`jump` is for one to four steps; `midpoint` and `heun` look at the network twice a step,
+        """`jump` is for 1, 2, 4 or 8 steps; `midpoint` and `heun` look at the network twice a step,
         the others once."""
         shift: Annotated[float, Field(ge=0.05, le=20)] = 1.0
         """Above 1, steps are short where there is much noise and long at the end: good for latents.
         Steps of `jump` are even."""
         guidance: Annotated[float, Field(ge=0, le=100)] = 1.5
-        """How much more a label counts than it did in training: above 1, pictures are more typical
-        of it and less varied, and take twice the time of 1. Without labels it does nothing."""
+        """How much more a label or text counts than it did in training: above 1, pictures are more
+        typical of it and less varied, and take twice the time of 1. Untold it does nothing."""
+
+        @model_validator(mode="after")
+        def _jumps_as_learnt(self) -> Flow.Sampling:
+            if self.solver == "jump" and self.steps not in flow.JUMPS:
+                raise ValueError(
+                    f"should have {', '.join(map(str, flow.JUMPS))} steps where solver is jump"
+                )
+            return self
 
     model: Model
 
@@ -98,7 +106,7 @@ class Flow(Family):
         Every second picture learns to jump. Texts are also matched with the pictures of a batch.
         """
         every = batch.whole.images
-        jumps = (torch.arange(len(every), device=every.device) % 2 == 0)[batch.rows]
+        jumps = torch.arange(len(every), device=every.device) % 2 == 0
         x, noise = flow.ends(every, batch)
         told = None if batch.told is None else batch.told.partly(batch.draws)
         t = flow.times(batch.draws).to(x.device)
@@ -115,20 +123,23 @@ class Flow(Family):
             teacher = network(rows, of=batch.average if isinstance(batch.average, Flow) else self)
             return flow.jump_loss(network(rows), teacher, x[rows], noise[rows], shares[rows])
 
-        losses = {}
+        losses, logs = {}, {}
         if batch.progress < 1 - self.model.jumps:
             losses["matching"] = matching(slice(None)).mean()
         else:
-            for name, loss, rows in (("matching", matching, ~jumps), ("jumping", jumping, jumps)):
+            for name, loss, whole in (("matching", matching, ~jumps), ("jumping", jumping, jumps)):
+                rows = whole[batch.rows]
                 some = bool(rows.any())  # of a batch's parts, or a batch of one, none may be left
                 losses[name] = loss(rows).sum() / len(x) if some else x.new_zeros(())
+                if whole.any():
+                    logs[name] = losses[name].detach() / whole.float().mean()  # as of all
         conditioner, all_told = self.network.conditioner, batch.whole.told
         if conditioner is not None and all_told is not None:
             mismatch = conditioner.mismatch(every, all_told, batch.rows)
             if mismatch is not None:
                 losses["mismatch"] = MISMATCH * mismatch
         total = torch.stack(list(losses.values())).sum()
-        return total, {name: loss.detach() for name, loss in losses.items()}
+        return total, {name: loss.detach() for name, loss in losses.items()} | logs
 
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
@@ -140,21 +151,36 @@ class Flow(Family):
         return {"held_out": loss.mean().item()}
 
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
-        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
+        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1].
+
+        With guidance, guesses lead away from those of a picture that nothing is told of (Ho and
+        Salimans 2022, arXiv 2207.12598, eq. 6).
+
+        Raises:
+            SettingsError: if it is to jump and has not learnt to.
+        """
+        if options.solver == "jump" and not self.model.jumps:
+            raise SettingsError(
+                "sample.solver=jump: this model has not learnt to jump: model.jumps is 0",
+                "--set sample.solver=multistep",
+            )
         start = torch.from_numpy(noise.normal(*self.drawn_shape)).to(self.device)
+        untold = None
+        if told is not None and not told.is_nothing and options.guidance != 1:
+            untold = told.nothing()
 
         def network(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
             guess: Tensor = self.network(z, t, s, told)
-            if told is None or options.guidance == 1:
+            if untold is None:
                 return guess
-            plain: Tensor = self.network(z, t, s, told.nothing())
-            guided: Tensor = plain + options.guidance * (guess - plain)
-            return guided
+            plain: Tensor = self.network(z, t, s, untold)
+            led: Tensor = plain + options.guidance * (guess - plain)
+            return led
 
         with around(self) if self.model.tile else nullcontext():
             drawn = flow.solve(network, start, options.steps, options.solver, options.shift)
             if isinstance(self.autoencoder, Autoencoder):
-                drawn = self.autoencoder.decode(drawn)
+                drawn = self.autoencoder.decode_drawn(drawn)
         return drawn
 
     def guess(self, z: Tensor, t: float) -> Tensor:

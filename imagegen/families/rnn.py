@@ -219,6 +219,12 @@ class Rnn(Family):
         """
         return self._nats(self._tokens(images), told)
 
+    def bits_per_dim(self, nats: float) -> float:
+        """Return the bits for each thing drawn, a pixel or a token of the autoencoder."""
+        if self.model.tokens == "bits":
+            return super().bits_per_dim(nats)
+        return nats / math.log(2) / math.prod(self.grid)
+
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         none = torch.empty(len(noise), 0, self.grid[1], dtype=torch.int64, device=self.device)
@@ -288,7 +294,7 @@ class Rnn(Family):
         al. 2022, arXiv 2203.13131).
         """
         both = 1
-        if told is not None and options.guidance != 1:
+        if told is not None and not told.is_nothing and options.guidance != 1:
             told, both = told.beside_nothing(), 2
         heard = self.prior.listen(told)
         chances = torch.from_numpy(noise.uniform(*self.grid)).to(self.device)

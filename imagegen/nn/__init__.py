@@ -1,1 +1,1 @@
-"""Blocks that two or more families use."""
+"""Parts of networks, and the methods of families that are more than a few lines."""

@@ -17,7 +17,7 @@ from imagegen.nn.draws import Draws
 
 UNLABELLED, SILENT = 0.1, 0.25
 """Shares of the pictures whose labels, and whose texts, a model in training is not told, so that it
-learns to draw without. Texts are left out more often when it is used, and no two are the same."""
+learns to draw without. It is less often without a label than without a text when it is used."""
 LEFT_TO_TEXT = 0.5
 """The share for labels of pictures that have a text: otherwise the label says most of it, and the
 text is not listened to where it comes alone, as users mostly give it."""
@@ -64,10 +64,10 @@ class Told:
         spoken = shares[:, 1:] >= SILENT
         return Told(self.labels * labelled, self.words * spoken)
 
-    def only(self, kept: Tensor) -> Told:
-        """Return it with nothing told where `kept`, (N,) bool, is false."""
-        kept = kept.to(self.labels.device)[:, None]
-        return Told(self.labels * kept, self.words * kept)
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is told of any picture."""
+        return not (self.labels.any() or self.words.any())
 
     def nothing(self) -> Told:
         """Return it with nothing told of any picture."""
@@ -125,7 +125,8 @@ class Conditioner(nn.Module):
             rows: those whose mean is returned.
 
         Returns:
-            A scalar; None if it was built without texts or `channels`.
+            A scalar, in which pictures without a text count as 0; None if it was built without
+            texts or `channels`.
         """
         if self.reader is None or self.matcher is None:
             return None
@@ -144,8 +145,13 @@ class Matcher(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.see = nn.Sequential(
-            *(nn.Conv2d(channels, 32, 3, 2, 1), nn.SiLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.SiLU()),
-            *(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(256, ALIKE)),
+            nn.Conv2d(channels, 32, 3, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(32, 64, 3, 2, 1),
+            nn.SiLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(256, ALIKE),
         )
         self.hear = nn.Linear(width, ALIKE)
         self.sharpness = nn.Parameter(torch.tensor(2.0))
@@ -190,9 +196,10 @@ class Reader(nn.Module):
         """Map (N, T) numbers to (N, width)."""
         there = words > 0
         lengths = there.sum(1)
-        if not int(lengths.max() if words.numel() else 0):
+        longest = int(lengths.max()) if words.numel() else 0
+        if not longest:
             return self.silent.expand(len(words), -1)
-        words, there = words[:, : int(lengths.max())], there[:, : int(lengths.max())]
+        words, there = words[:, :longest], there[:, :longest]
         seen = self.words(words)
         packed = nn.utils.rnn.pack_padded_sequence(
             seen, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False

@@ -16,6 +16,8 @@ STYLE = 128
 """Numbers that tell every block the times, and what the picture is to be."""
 GROUPS = 8
 """Groups of channels that are normalised together."""
+HEAD = 32
+"""Channels of an attention head, at least."""
 FREQUENCIES = 16
 """Sines and cosines, each, that a time is seen as."""
 
@@ -123,11 +125,15 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + f(x), where f lets every cell look at all others, and starts as zero."""
+    """x + f(x), where f lets every cell look at all others, and starts as zero.
 
-    def __init__(self, width: int, head: int = 32) -> None:
+    Vaswani et al. 2017, arXiv 1706.03762, section 3.2, with several heads.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(1, width // head)
+        heads = max(1, width // HEAD)
+        self.heads = next(count for count in range(heads, 0, -1) if width % count == 0)
         self.norm = nn.GroupNorm(1, width)
         self.queries = nn.Conv2d(width, 3 * width, 1)
         self.last = nn.Conv2d(width, width, 1)

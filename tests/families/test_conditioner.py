@@ -15,6 +15,7 @@ from imagegen.nn.conditioner import (
     Told,
 )
 from imagegen.nn.draws import Draws
+from tests.telling import only
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def test_nothing_told_is_a_vector_of_its_own():
     first, second = conditioner(some.nothing())
     assert torch.equal(first, second)
     assert not torch.isclose(conditioner(some), first).any(1).all()
-    partly = conditioner(some.only(torch.tensor([False, True])))
+    partly = conditioner(only(some, torch.tensor([False, True])))
     assert torch.allclose(partly, torch.stack([first, conditioner(some)[1]]), atol=1e-5)
 
 

@@ -15,7 +15,7 @@ from imagegen.sample.draw import BATCH, draw, to_pictures
 from imagegen.sample.noise import Noise
 from imagegen.sample.tell import Ask
 from tests.standing import foundation
-from tests.telling import TEXTS, WORDS, told
+from tests.telling import TEXTS, WORDS, only, told
 
 LABELS = ("ant", "bee", "cat")
 
@@ -43,7 +43,7 @@ def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
     if family.condition:
         numbers = (torch.arange(count) % len(LABELS)).tolist()
         known = told(numbers, len(LABELS), [TEXTS[number] for number in numbers])
-        known = known.only(torch.arange(count) > 0)  # nothing is told of the first
+        known = only(known, torch.arange(count) > 0)  # nothing is told of the first
     with torch.no_grad():
         return Batch(family.prepare(images), known, step, 0.5, 100, draws)
 

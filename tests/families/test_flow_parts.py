@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from imagegen.errors import SettingsError
+from imagegen.families.autoencoder import Autoencoder
 from imagegen.families.flow import Flow
 from imagegen.family import Batch, Condition
 from imagegen.nn import flow
 from imagegen.nn.blocks import around
 from imagegen.nn.draws import Draws
 from imagegen.nn.unet import Unet
+from imagegen.sample.noise import Noise
 from tests.telling import told
 
 POINT = torch.linspace(-1, 1, 3 * 4 * 4).view(1, 3, 4, 4)
@@ -64,7 +66,7 @@ def test_knowing_the_picture_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("solver", get_args(flow.Solver))
-@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("steps", [1, 2, 7, 50])
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_every_solver_arrives_where_the_way_is_straight(
     solver: flow.Solver, steps: int, shift: float
@@ -183,8 +185,6 @@ def test_jumps_are_learnt_from_the_average() -> None:
 
 
 def test_guidance_leads_away_from_the_picture_without_a_label() -> None:
-    from imagegen.sample.noise import Noise
-
     family = model(("a", "b")).eval()
     for parameter in family.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -241,3 +241,55 @@ def test_a_network_is_itself_again_after_going_round() -> None:
     after = [(m.padding_mode) for m in family.modules() if isinstance(m, torch.nn.Conv2d)]
     assert after == before
     assert family.network.edge == "replicate"
+
+
+@pytest.mark.parametrize("steps", [3, 10, 16])
+def test_only_jumps_that_are_learnt_are_taken(steps: int) -> None:
+    with pytest.raises(ValueError, match="1, 2, 4, 8 steps where solver is jump"):
+        Flow.Sampling(solver="jump", steps=steps)
+    options = Flow.Sampling(solver="jump", steps=8)
+    with pytest.raises(SettingsError, match="has not learnt to jump"):
+        model(jumps=0).sample(Noise([1]), None, options)
+    assert model(jumps=0.1).sample(Noise([1]), None, options).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("width", [8, 24, 104, 112])
+def test_any_eight_channels_more_make_a_network(width: int) -> None:
+    network = Unet(3, (16, 16), 2, width, 1, None)
+    x, t = torch.randn(2, 3, 16, 16), torch.rand(2)
+    network(x, t, t, None).sum().backward()
+
+
+def test_a_width_between_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 8"):
+        Flow.Model(width=33)
+
+
+def test_errors_are_logged_as_means_over_the_pictures_they_are_of() -> None:
+    family = model(jumps=0.25)
+    now, later = (family.loss(batch(family, progress), "network")[1] for progress in (0.7, 0.8))
+    assert later["matching"] == pytest.approx(now["matching"], rel=0.5)  # of four of the eight
+
+
+def test_what_is_drawn_over_tokens_is_made_of_tokens() -> None:
+    below = Autoencoder(
+        Autoencoder.Model(kind="fsq", levels=(5, 3), width=8, blocks=1), (3, 16, 16), Condition()
+    )
+    seen = []
+    below.decode = lambda latents: seen.append(latents) or torch.zeros(len(latents), 3, 16, 16)
+    family = Flow(Flow.Model(width=16), (3, 16, 16), Condition(), below)
+    family.sample(Noise([1, 2]), None, Flow.Sampling(steps=2))
+    assert torch.equal(seen[0], below.latents(below.tokens(seen[0])))
+    assert len(seen[0].unique()) <= 5
+
+
+def test_without_anything_told_guidance_is_no_second_look() -> None:
+    family = model(("a", "b")).eval()
+    looks = []
+    family.network.register_forward_hook(lambda *_: looks.append(1))
+    for known, count in ((told([1], 2), 2), (told([1], 2).nothing(), 1), (None, 1)):
+        looks.clear()
+        if known is None:
+            known = family.condition.nothing(1, torch.device("cpu"))
+        family.sample(Noise([1]), known, Flow.Sampling(steps=1, solver="euler", guidance=3))
+        assert len(looks) == count

@@ -18,7 +18,7 @@ from imagegen.nn.discriminator import (
 )
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
-from tests.telling import told
+from tests.telling import only, told
 
 SMALL = Gan.Model(z=8, width=16)
 TOLD = torch.tensor([True, True, True, False])
@@ -145,7 +145,7 @@ def test_a_phase_trains_all_of_its_parameters_and_no_other(phase, labels):
     for name, parameter in model.named_parameters():
         torch.nn.init.normal_(parameter, std=0.1)
         parameter.requires_grad_(name.startswith(phase))
-    model.loss(batch(pictures(), told([0, 1, 0, 1], 2).only(TOLD)), phase)[0].backward()
+    model.loss(batch(pictures(), only(told([0, 1, 0, 1], 2), TOLD)), phase)[0].backward()
     for name, parameter in model.named_parameters():
         reached = parameter.grad is not None and bool(parameter.grad.any())
         assert reached == name.startswith(phase), name
