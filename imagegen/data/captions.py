@@ -11,10 +11,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -31,7 +32,12 @@ NAMES, TEXTS, LABELS = ("file_name", "filename", "file", "image"), ("text", "cap
 LONGEST = 2_000
 """Letters of a caption that are kept."""
 
+OTHERS = (".json", ".caption")
+"""Where other programs look for captions, and we do not; beside NAME.png.txt."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NUMBERED = re.compile(r"\b([^\W\d]{3,})\d+\b")
 _CODE = re.compile(r"\b(?=\w*\d)[0-9a-f]{4,}\b|\b\d+\b", re.IGNORECASE)
 
 
@@ -65,49 +71,110 @@ def read(
         rule: where labels come from, see `DataSettings.labels`.
 
     Raises:
-        UserError: if a table can't be read, or names no picture that is there.
+        UserError: if a table can't be read, or names no picture that is there, or no label is
+            found where the rule says.
     """
-    texts: dict[str, str] = {}
-    labels: dict[str, tuple[str, ...]] = {}
-    notes: list[str] = []
-    odd: list[str] = []
-    twice: list[str] = []
+    found = _Found()
     wanted: tuple[str, ...] = TEXTS if source == "auto" else ()
     wanted += LABELS if rule in ("auto", "tables") else ()
     tables = [name for name in others if wanted and name.lower().endswith(TABLES)]
     known = {_same(name): name for name in pictures}
     for name in sorted(tables, key=lambda name: (name.count("/"), name)):
-        twice += _take(name, others[name], wanted, known, texts, labels, notes)
-    if rule not in ("auto", "tables", "folders", "none"):
-        labels = _ruled(pictures, rule)
-    if source == "from-names":
-        texts = {name: from_name(name) for name in pictures}
-    elif source == "auto":
-        beside = {name[:-4]: name for name in others if name.lower().endswith(".txt")}
-        for name in pictures:
-            file = beside.get(str(PurePosixPath(name).with_suffix("")))
-            if file is not None:
-                text, is_utf = _beside(file, others[file])
-                odd += [] if is_utf else [file]
-                twice += _put(texts, name, text)
-        if odd:
-            notes.append(f"{len(odd):,} captions are not UTF-8, such as {odd[0]}: read as Latin-1")
-        if twice:
-            notes.append(
-                f"{len(twice):,} pictures have more than one caption, such as {twice[0]}: a text "
-                "beside the picture counts, or else the last row of a table"
-            )
-    if texts and len(texts) < len(pictures):
-        notes.append(
-            f"{len(pictures) - len(texts):,} of {len(pictures):,} pictures have no caption"
+        _take(name, others[name], wanted, known, found)
+    if rule == "tables" and not found.labels:
+        raise UserError(
+            "data.labels=tables finds no table with labels",
+            "a table is a .csv, .tsv or .jsonl file with columns file_name and label",
         )
-    return Said(texts, labels, tuple(notes))
+    if rule not in ("auto", "tables", "folders", "none"):
+        found.labels = _ruled(pictures, rule)
+    if source == "from-names":
+        found.texts = {name: from_name(name) for name in pictures}
+    elif source == "auto":
+        _take_beside(pictures, others, found)
+    if found.texts and len(found.texts) < len(pictures):
+        found.notes.append(
+            f"{len(pictures) - len(found.texts):,} of {len(pictures):,} pictures have no caption"
+        )
+    return Said(found.texts, found.labels, tuple(found.notes))
 
 
 def from_name(name: str) -> str:
     """Return the words of a picture's folders and name, without numbers and codes."""
     words = re.sub(r"[\W_]+", " ", str(PurePosixPath(name).with_suffix("")))
+    words = _NUMBERED.sub(r"\1", _HUMP.sub(" ", words))
     return " ".join(_CODE.sub(" ", words).split())
+
+
+@dataclass
+class _Found:
+    """What is found, file by file; attributes are those of `Said`.
+
+    Attributes:
+        twice: pictures that had another caption before.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+
+    def say(self, picture: str, text: str) -> None:
+        """Take over a picture's caption."""
+        text = _one_line(text)
+        if text:
+            if self.texts.get(picture, text) != text:
+                self.twice.append(picture)
+            self.texts[picture] = text
+
+    def label(self, picture: str, labels: tuple[str, ...], where: str) -> None:
+        """Take over a picture's labels.
+
+        Raises:
+            UserError: if it has others.
+        """
+        if labels and set(self.labels.setdefault(picture, labels)) != set(labels):
+            raise UserError(
+                f"{picture} has two labels: {where} says {'; '.join(labels)}, a row before it "
+                f"{'; '.join(self.labels[picture])}",
+                "take one of the rows out; several labels of a picture go into one row",
+            )
+
+
+def _take_beside(
+    pictures: Sequence[str], others: Mapping[str, Callable[[], bytes]], found: _Found
+) -> None:
+    """Take over the texts beside pictures, and note what is odd about captions."""
+    odd = []
+    beside = {name[:-4]: name for name in others if name.lower().endswith(".txt")}
+    for name in pictures:
+        file = beside.get(str(PurePosixPath(name).with_suffix("")))
+        if file is not None:
+            text, is_utf = _beside(file, others[file])
+            odd += [] if is_utf else [file]
+            found.say(name, text)
+    if odd:
+        found.notes.append(
+            f"{_many(odd, 'caption is', 'captions are')} not UTF-8, such as {odd[0]}: read as "
+            "Latin-1"
+        )
+    if found.twice:
+        found.notes.append(
+            f"{_many(found.twice, 'picture has', 'pictures have')} more than one caption, such as "
+            f"{found.twice[0]}: a text beside the picture counts, or else the last row of a table"
+        )
+    if not found.texts:
+        unread = [name for name in others if name.lower().endswith(OTHERS)]
+        unread += [beside[name] for name in pictures if name in beside]
+        if unread:
+            found.notes.append(
+                f"{unread[0]} is not read: captions are in NAME.txt beside NAME.png, in a table "
+                "(.csv, .tsv) or in JSON lines (.jsonl)"
+            )
+
+
+def _many(things: Sequence[object], one: str, several: str) -> str:
+    return f"{len(things):,} {one if len(things) == 1 else several}"
 
 
 def _ruled(pictures: Sequence[str], rule: str) -> dict[str, tuple[str, ...]]:
@@ -135,10 +202,8 @@ def _take(
     load: Callable[[], bytes],
     wanted: tuple[str, ...],
     pictures: Mapping[str, str],
-    texts: dict[str, str],
-    labels: dict[str, tuple[str, ...]],
-    notes: list[str],
-) -> list[str]:
+    found: _Found,
+) -> None:
     """Take over what a table says; one without a column of file names is no business of ours.
 
     Args:
@@ -146,54 +211,47 @@ def _take(
         load: reads it.
         wanted: the columns that count.
         pictures: the names of all, by what is the `_same` of them.
-        texts: gets the captions.
-        labels: gets the labels.
-        notes: gets what the user may want to know.
-
-    Returns:
-        The pictures that had another caption before.
+        found: gets the captions and labels, and what the user may want to know.
     """
     folder = PurePosixPath(table).parent
-    found, missing, example = 0, 0, ""
-    twice: list[str] = []
+    missing: list[str] = []
+    names_some = False
     rows = _rows(table, _decoded(table, load))
     if rows is None:
-        notes.append(f"{table} is not used: it has no columns file_name, and text or label")
-        return []
+        found.notes.append(f"{table} is not used: it has no columns file_name, and text or label")
+        return
     for line, row in rows:
+        where = f"{table}:{line}"
         row = {column: cell for column, cell in row.items() if column in (*NAMES, *wanted)}
         if _first(row, wanted) is None:
             continue
         file = _first(row, NAMES)
         if file is None:
-            raise UserError(
-                f"{table}:{line}: no file_name", "give every line one, or drop the line"
-            )
+            raise UserError(f"{where}: no file_name", "give every line one, or drop the line")
         name = pictures.get(_same(str(folder / str(file).strip())))
         if name is None:
-            missing, example = missing + 1, example or f"{table}:{line}: {file}"
+            missing.append(f"{where}: {file}")
             continue
-        found += 1
+        names_some = True
         said = _first(row, TEXTS)
         if not isinstance(said, str | None):
-            raise UserError(f"{table}:{line}: the text should be text, got {json.dumps(said)[:60]}")
-        twice += _put(texts, name, said or "")
-        new = _labels(f"{table}:{line}", _first(row, LABELS))
-        if new and set(labels.setdefault(name, new)) != set(new):
             raise UserError(
-                f"{name} has two labels: {table}:{line} says {'; '.join(new)}, a row before it "
-                f"{'; '.join(labels[name])}",
-                "take one of the rows out; several labels of a picture go into one row",
+                f"{where}: a caption should be text, got {json.dumps(said)[:60]}",
+                'put it into quotes: "..."',
             )
-    if missing and not found:
+        found.say(name, said or "")
+        found.label(name, _labels(where, _first(row, LABELS)), where)
+    if missing and not names_some:
         raise UserError(
-            f"{table} names no picture that is there, such as {example}",
+            f"{table} names no picture that is there, such as {missing[0]}",
             "file_name is the path of a picture from the table's folder; to train without such "
             "tables: --captions none --set data.labels=folders",
         )
     if missing:
-        notes.append(f"{table} names {missing:,} files that are not there, such as {example}")
-    return twice
+        found.notes.append(
+            f"{table} names {_many(missing, 'picture that is', 'pictures that are')} not there, or "
+            f"can't be used, such as {missing[0]}"
+        )
 
 
 def _same(name: str) -> str:
@@ -208,22 +266,20 @@ def _labels(where: str, given: object) -> tuple[str, ...]:
     """Return the labels that a cell or a value of JSON holds, none or more."""
     if isinstance(given, str):
         given = given.split(";")
-    several = given if isinstance(given, list) else [] if given is None else [given]
-    for one in several:
-        if not isinstance(one, str | int | float) or one != one:
+    if given is None or given != given:  # other programs write NaN for nothing
+        return ()
+    labels = []
+    for one in given if isinstance(given, list) else [given]:
+        if isinstance(one, float) and one.is_integer():  # as tables of numbers are written
+            one = int(one)
+        number = isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
+        if not (number or isinstance(one, str)):
             raise UserError(
-                f"{where}: a label should be text or a number, got {json.dumps(one)[:60]}"
+                f"{where}: a label should be text or a number, got {json.dumps(one)[:60]}",
+                'put it into quotes: "..."; several are a list of such',
             )
-    return tuple(dict.fromkeys(filter(None, (_one_line(str(one)) for one in several))))
-
-
-def _put(texts: dict[str, str], name: str, text: str) -> list[str]:
-    """Take over a picture's caption; return the picture if it had another one."""
-    text = _one_line(text)
-    if not text:
-        return []
-    before, texts[name] = texts.get(name, text), text
-    return [name] if before != text else []
+        labels.append(_one_line(str(one)))
+    return tuple(dict.fromkeys(filter(None, labels)))
 
 
 def _one_line(text: str) -> str:
@@ -244,7 +300,10 @@ def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]
     for line, one in enumerate(text.split("\n"), start=1):  # JSON may hold other line ends
         if one.strip():
             try:
-                rows.append((line, json.loads(one)))
+                row = json.loads(one)
+                if isinstance(row, dict):
+                    row = {column.casefold(): value for column, value in row.items()}
+                rows.append((line, row))
             except (ValueError, RecursionError) as error:
                 wrong[line] = f"not JSON: {error}"
     objects = [(line, row) for line, row in rows if isinstance(row, dict)]
@@ -267,7 +326,7 @@ def _of_csv(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True, strict=True
     )
     try:
-        for number, cells in enumerate(cells for cells in reader if cells):
+        for number, cells in enumerate(cells for cells in reader if any(map(str.strip, cells))):
             if len(cells) > len(columns):
                 raise UserError(
                     f"{table}:{reader.line_num}: {len(cells)} cells where the first line has "

@@ -20,14 +20,14 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from imagegen.data.captions import TABLES
+from imagegen.data.captions import OTHERS, TABLES
 from imagegen.errors import NotFoundError, UserError, did_you_mean
 from imagegen.images.reading import FORMATS, SUFFIXES, BadPictureError
 
 # Pictures that a person would expect to be used: they are reported, not passed over.
 UNSUPPORTED = frozenset((".heic", ".heif", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw"))
 
-TELLING = (".txt", *TABLES)
+TELLING = (".txt", *TABLES, *OTHERS)
 """Suffixes of files that may tell of the pictures beside them."""
 MAX_BYTES = 256 * 2**20
 MAX_FILES = 1_000_000

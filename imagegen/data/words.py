@@ -15,7 +15,7 @@ from typing import Any
 LEAST = 2
 """Texts that a word must be in, to be known as a whole; others are spelt in pieces."""
 WORDS, PIECES = 4_000, 1_000
-"""The most words and pieces that are known."""
+"""The most words and pieces that are known; of pieces, all single letters always are."""
 LONGEST = 5
 """Letters of a piece, at most."""
 TOKENS = 32
@@ -24,14 +24,14 @@ TOKENS = 32
 LONGEST_WORD = 40
 """Letters by which a word is compared with others."""
 
-APOSTROPHES = "'\u2019"
+APOSTROPHE, TYPOGRAPHIC = "'", "\u2019"
 
 
 def split(text: str) -> list[str]:
     """Return the words of a text, in small letters, without punctuation."""
-    signs = unicodedata.normalize("NFKC", text).casefold()
+    signs = unicodedata.normalize("NFKC", text).casefold().replace(TYPOGRAPHIC, APOSTROPHE)
     words = "".join(sign if _is_of_word(sign) else " " for sign in signs).split()
-    bare = (word.strip(APOSTROPHES) for word in words)
+    bare = (word.strip(APOSTROPHE) for word in words)
     return [word for word in bare if any(map(str.isalnum, word))]
 
 
@@ -41,7 +41,7 @@ def _is_of_word(sign: str) -> bool:
     Not the marks that only choose how an emoji looks.
     """
     marks = unicodedata.category(sign) in ("Mn", "Mc") and not "\ufe00" <= sign <= "\ufe0f"
-    return sign.isalnum() or sign in APOSTROPHES or marks
+    return sign.isalnum() or sign == APOSTROPHE or marks
 
 
 @dataclass(frozen=True)

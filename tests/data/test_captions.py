@@ -87,7 +87,7 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         assert found.labels.tolist() == [0, -1, 1, -1]
         assert found.label_counts() == {"insect": 1, "pet": 1}
         assert "2 of 4 pictures have no label" in found.notes
-        assert any("names 1 files that are not there" in note for note in found.notes)
+        assert any("names 1 picture that is not there" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         ("x.jsonl", b'{"file_name": "a.png", "text": "ant"}\n{oops\n', "x.jsonl:2: not JSON"),
         ("x.jsonl", b'{"file_name": "a.png", "text": "ant"}\n[1]\n', "x.jsonl:2: expected an obj"),
         ("x.jsonl", b'[1]\n{"file_name": "a.png", "text": "ant"}', "x.jsonl:1: expected an obj"),
-        ("x.jsonl", b'{"file_name": "a.png", "label": NaN}\n', "x.jsonl:1: a label should be text"),
+        ("x.jsonl", b'{"file_name": "a.png", "label": [NaN]}\n', "x.jsonl:1: a label should be"),
         ("x.jsonl", b'{"file_name": "a.png", "label": [null]}\n', "x.jsonl:1: a label should be"),
         ("x.jsonl", b'{"file_name": "a.png", "label": {"x": 1}}\n', "x.jsonl:1: a label should"),
         ("x.csv", b"file_name,text\na.png,a cat, red\n", r"x\.csv:2: 3 cells where the first .* 2"),
         ("x.csv", b'file_name,text\na.png,"a cat\nb.png,a dog\n', r"x\.csv:3: unexpected end"),
         ("x.csv", b"file_name,label\na.png,cat\na.png,dog\n", r"a\.png has two labels: x\.csv:3"),
         ("x.csv", b"\n\nfile_name,text\na.png,a cat, red\n", r"x\.csv:4: 3 cells"),
-        ("x.jsonl", b'{"file_name": "a.png", "text": ["ant"]}\n', r"x\.jsonl:1: the text should"),
+        ("x.jsonl", b'{"file_name": "a.png", "text": ["ant"]}\n', r"x\.jsonl:1: a caption should"),
         (
             "x.jsonl",
             b'{"file_name": "a.png"}\n{"file_name": "b.png"}\n{"text": "ant"}\n',
@@ -297,5 +297,58 @@ def test_captions_from_names(folder: Path) -> None:
         ("food/red_apple_1f34e_noto.png", "food red apple noto"),
         ("IMG-0042.JPG", "IMG"),
         ("a/Big Cat (2).png", "a Big Cat"),
+        ("face1.png", "face"),
+        ("decade1990/bead01.jpg", "decade bead"),
+        ("RedCircle01.png", "Red Circle"),
+        ("a1b2c3d4.png", ""),
+        ("3d_mp3.png", "3d mp3"),
     ]:
         assert captions.from_name(name) == expected
+
+
+def test_captions_where_only_other_programs_look_are_named(folder: Path) -> None:
+    (folder / "about.json").write_text("[]")
+    assert any(
+        note.startswith("about.json is not read: captions are in NAME.txt")
+        for note in load_pictures(str(folder), SETTINGS).notes
+    )
+    (folder / "about.json").unlink()
+    (folder / "a.png.txt").write_text("an ant")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts is None
+    assert any(note.startswith("a.png.txt is not read") for note in found.notes)
+    (folder / "b.txt").write_text("a bee")
+    assert not any("is not read" in note for note in load_pictures(str(folder), SETTINGS).notes)
+
+
+def test_tables_are_asked_for_and_not_there(folder: Path) -> None:
+    with pytest.raises(UserError, match="labels=tables finds no table with labels"):
+        load_pictures(str(folder), SETTINGS.model_copy(update={"labels": "tables"}))
+
+
+def test_keys_of_json_may_be_written_large_and_nan_is_nothing(folder: Path) -> None:
+    rows = [
+        {"File_Name": "a.png", "Text": "an ant", "Label": 1},
+        {"File_Name": "b.png", "Text": "a bee", "Label": 1.0},
+        {"File_Name": "c/d.png", "Text": "a dog", "Label": float("nan")},
+    ]
+    (folder / "about.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts == ("an ant", "a bee", "a dog", "")
+    assert found.label_names == ("1",)
+    assert [found.labels_of(row) for row in range(4)] == [(0,), (0,), (), ()]
+
+
+@pytest.mark.parametrize("label", [True, float("inf"), {"a": 1}])
+def test_what_is_no_label_is_named(folder: Path, label: object) -> None:
+    (folder / "about.jsonl").write_text(json.dumps({"file_name": "a.png", "label": label}))
+    with pytest.raises(UserError, match="jsonl:1: a label should be text or a number") as no:
+        load_pictures(str(folder), SETTINGS)
+    assert "quotes" in no.value.hint
+
+
+def test_lines_of_blanks_are_no_rows(folder: Path) -> None:
+    (folder / "x.csv").write_text("  \nfile,text\n ,\na.png,an ant\n")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts == ("an ant", "", "", "")
+    assert not any("not there" in note for note in found.notes)

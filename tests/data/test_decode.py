@@ -99,7 +99,7 @@ def test_pad_keeps_everything_and_crop_the_centre():
 
 def test_oblong_takes_the_largest_part_of_its_shape():
     image = Image.new("RGB", (64, 64), "red")
-    image.paste("blue", (0, 12, 64, 52))
+    image.paste("blue", (0, 8, 64, 56))
     cut = decode(packed(image), (32, 16))
     assert cut.pixels.shape == (16, 32, 4)
     assert (cut.pixels == (0, 0, 255, 255)).all()
