@@ -44,5 +44,6 @@ class NotFoundError(UserError):
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest of `choices`, or nothing if none is near."""
-    near = get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    folded = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return f"; did you mean '{folded[near[0]]}'?" if near else ""

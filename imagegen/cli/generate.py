@@ -27,8 +27,9 @@ NAMED = 5
 
 
 def generate(
-    prompt: Annotated[
-        str | None, typer.Argument(metavar="[PROMPT]", help="Text, for models that know text.")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROMPT]", help="Text, for models that know text."),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="MODEL", help="Default: the newest.")
@@ -38,12 +39,13 @@ def generate(
         typer.Option("--seed", "-s", min=0, max=MAX_SEED, help="Of the first picture; then +1."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures.")] = 1,
-    label: Annotated[
-        str | None,
+    labels: Annotated[
+        list[str] | None,
         typer.Option(
             "--label",
             "-l",
-            help="One of the labels the model knows, a mixture such as cat:0.7,dog:0.3, or none.",
+            help="A label that the model knows, a mixture such as cat:0.7,dog:0.3, or none; "
+            "repeatable, for pictures that are several things.",
         ),
     ] = None,
     guidance: Annotated[
@@ -90,7 +92,7 @@ def generate(
     Examples:
 
         imagegen generate --seed 42 -n 16 --grid sheet.png
-        imagegen generate -m smileys --label 3d --set sample.truncation=0.7 -o out
+        imagegen generate -m smileys --label 3d -n 8 -o out
         imagegen generate -m digits --complete upper-half.png -n 16 --grid guesses.png
         imagegen generate -n 100 --reject-copies -o out
         imagegen generate -n 24 | ffmpeg -f image2pipe -i - out.gif
@@ -105,6 +107,8 @@ def generate(
     from imagegen.post.batch import encode_extras
     from imagegen.post.chain import build_chain
 
+    prompt = " ".join(words) if words else None
+    label = ",".join(labels) if labels else None
     found = registry.find(model)
     base = found.settings()
     base.values.pop("device", None)  # that of the machine it was trained on
@@ -183,9 +187,11 @@ def generate(
         batch = [(one, drawn) for one, drawn in batch if one not in rejected]
         made += len(batch)
         for one, drawn in batch:
+            drawn_label = ",".join(tell.settled(ask, family.condition, one).labels)
             record = metadata.record(
-                found.name, weights, config.family, one, label, sampling, **more
-            )
+                found.name, weights, config.family, one, label or drawn_label or None, sampling,
+                **more,
+            )  # fmt: skip
             name = f"{found.name}-{one}"
             if len(chain):
                 record["postprocess"] = chain.records

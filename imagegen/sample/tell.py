@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
 
     Args:
         condition: what the model can be told.
-        label: one of its labels, a mixture, `cat:0.7,dog:0.3`, or `none` of them.
+        label: one of its labels, several, `cat,small`, a mixture, `cat:0.7,dog:0.3`, or `none`.
         text: words.
 
     Raises:
@@ -81,15 +82,20 @@ def of_asks(asks: Sequence[Ask], condition: Condition, seeds: Sequence[int]) -> 
     """
     if not condition:
         return None
-    count = len(condition.labels)
-    weights = torch.zeros(len(asks), count)
-    for row, ask in enumerate(asks):
-        for name, weight in ask.labels.items():
+    weights = torch.zeros(len(asks), len(condition.labels))
+    for row, (ask, seed) in enumerate(zip(asks, seeds, strict=True)):
+        for name, weight in settled(ask, condition, seed).labels.items():
             weights[row, condition.labels.index(name)] = weight
-        if count and not (ask.labels or ask.text or ask.unlabelled):
-            share = Noise([seeds[row]], stream=1).uniform(1)
-            weights[row, int(share[0, 0] * count)] = 1
     return Told(weights, _tokens([ask.text for ask in asks], condition.vocabulary))
+
+
+def settled(ask: Ask, condition: Condition, seed: int) -> Ask:
+    """Return what a picture is asked to be, with the label that its seed draws if that may."""
+    count = len(condition.labels)
+    if not count or ask.labels or ask.text or ask.unlabelled:
+        return ask
+    share = Noise([seed], stream=1).uniform(1)
+    return Ask({condition.labels[int(share[0, 0] * count)]: 1.0})
 
 
 def _tokens(texts: Sequence[str], words: Vocabulary | None) -> torch.Tensor:
@@ -109,11 +115,11 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
         )
     if label in known:
         return {label: 1.0}
-    weights: dict[str, float] = {}
-    for part in label.split(","):
-        name, colon, number = part.strip().rpartition(":")
-        if not colon:
-            name, number = part.strip(), "1"
+    weights: dict[str, float | None] = {}
+    for part in map(str.strip, label.split(",")):
+        name, colon, number = part.rpartition(":")
+        if part in known or not colon:  # a label may have a colon of its own
+            name, number = part, ""
         if name not in known:
             shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
             raise SettingsError(
@@ -122,16 +128,24 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
             )
         if name in weights:
             raise SettingsError(f"--label {label}: '{name}' is in it twice", "name each label once")
-        try:
-            weights[name] = float(number)
-        except ValueError:
-            weights[name] = -1.0
-    if not (min(weights.values()) > 0 and abs(sum(weights.values()) - 1) <= MIXED):  # or nan
+        weights[name] = _number(number) if colon and number else None
+    given = [weight for weight in weights.values() if weight is not None]
+    if not given:
+        return dict.fromkeys(weights, 1 / len(weights))
+    if len(given) < len(weights) or min(given) <= 0 or not abs(sum(given) - 1) <= MIXED:
+        names = list(weights)
         raise SettingsError(
-            f"--label {label}: expected weights over 0 that sum up to 1",
-            f"such as --label '{known[0]}:0.7,{known[-1]}:0.3'",
+            f"--label {label}: expected weights over 0 that sum up to 1, or none at all",
+            f"such as --label '{names[0]}:0.7,{names[-1]}:0.3'" if names[1:] else "leave it out",
         )
-    return weights
+    return dict(zip(weights, given, strict=True))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _check_text(condition: Condition, text: str) -> None:
@@ -146,5 +160,5 @@ def _check_text(condition: Condition, text: str) -> None:
     if not words.tokens(text):
         raise SettingsError(
             f"no word of the text is known: {text[:60]}",
-            "imagegen models show NAME --words lists what it understands",
+            "imagegen models show MODEL --words lists what it understands",
         )

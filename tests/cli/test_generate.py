@@ -191,6 +191,7 @@ def test_ffmpeg_reads_the_stream(run: Run) -> None:
         ("--label flat:0.7,3d:0.7", 2, "expected weights over 0 that sum up to 1"),
         ("--label flat:0.7,fat:0.3", 2, "unknown label 'fat'; did you mean 'flat'?"),
         ("--label flat:x,3d:0.3", 2, "expected weights over 0 that sum up to 1"),
+        ("--label flat --label flat", 2, "'flat' is in it twice"),
         ("--guidance 2", 2, "--guidance 2: smileys is of family gan, which has none"),
         ("--nix", 2, "No such option: --nix"),
     ],
@@ -281,3 +282,27 @@ def test_a_folder_that_cannot_be_written(call: Call) -> None:
     answer = call("generate", "-o", "taken", code=1)
     assert "can't write to taken" in answer.err
     assert Path("taken").read_text() == "a file"
+
+
+def test_a_label_that_the_seed_has_drawn_is_told(call: Call) -> None:
+    call("generate", "--seed", 5, "-n", 8, "-o", "a")
+    records = [metadata.read(Image.open(path)) or {} for path in sorted(Path("a").iterdir())]
+    assert {record["label"] for record in records} == {"3d", "flat"}
+    one = records[0]
+    words = ["--seed", one["seed"], "--label", one["label"]]
+    call("generate", *words, "-o", "b.png")
+    assert Path("b.png").read_bytes() == Path(f"a/smileys-{one['seed']}.png").read_bytes()
+
+
+def test_two_labels_are_two_halves(call: Call) -> None:
+    call("generate", "--seed", 5, "--label", "flat", "--label", "3d", "-o", "a.png")
+    call("generate", "--seed", 5, "--label", "flat:0.5,3d:0.5", "-o", "b.png")
+    one, other = Image.open("a.png"), Image.open("b.png")
+    assert one.tobytes() == other.tobytes()
+    assert (metadata.read(one) or {})["label"] == "flat,3d"
+
+
+def test_words_need_no_quotes(call: Call) -> None:
+    call("generate", "worried", "face,", "flat", "--seed", 5, "-o", "a.png")
+    call("generate", "worried face, flat", "--seed", 5, "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()

@@ -24,6 +24,7 @@ def test_labels_are_read_alone_and_mixed() -> None:
     odd = Condition(("a:b", "c,d"))
     assert tell.parse(odd, "c,d") == Ask({"c,d": 1.0})
     assert tell.parse(odd, "a:b:1") == Ask({"a:b": 1.0})
+    assert tell.parse(BOTH, "cat,ant") == Ask({"cat": 0.5, "ant": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,8 @@ def test_labels_are_read_alone_and_mixed() -> None:
         (BOTH, "cat:0.5", None, "sum up to 1"),
         (BOTH, "cat:-1,ant:2", None, "sum up to 1"),
         (BOTH, "cat:nan", None, "sum up to 1"),
+        (BOTH, "cat:0.7,ant", None, "sum up to 1"),
+        (BOTH, "CAT", None, "unknown label 'CAT'; did you mean 'cat'"),
         (BOTH, "cat:0.7,cat:0.3", None, "'cat' is in it twice"),
         (Condition(), "none", None, "trained without labels"),
         (BOTH, None, " ", "the text is empty"),
