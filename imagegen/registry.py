@@ -21,7 +21,7 @@ import re
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -248,7 +248,12 @@ def load(model: Model) -> tuple[Family, str]:
     kind = FAMILIES[config.family]
     settings = presets.check_section(kind.Model, "model", layer)
     channels, height, width = header["shape"]
-    autoencoder = load_foundation(config.autoencoder, model.name) if config.autoencoder else None
+    autoencoder = None
+    if config.autoencoder is not None:
+        try:
+            autoencoder = load_foundation(config.autoencoder)
+        except UserError as error:
+            raise UserError(f"model {model.name}: {error.message}", error.hint) from None
     words = header.get("vocabulary")
     condition = Condition(
         tuple(header["labels"]), None if words is None else Vocabulary.read(words)
@@ -265,18 +270,20 @@ def load(model: Model) -> tuple[Family, str]:
 def foundation(settings: AutoencoderSettings) -> Model | None:
     """Return the model that another one stands on, whatever its name is by now; None if it is gone.
 
-    It is the one whose weights are the same, of that name if there are several.
+    It is the one whose weights are the same; if there are several, a whole one, of that name if it
+    can be.
     """
     same = _with_weights(settings.weights or "")
-    return min(same, key=lambda model: model.name != settings.name, default=None)
+    if len(same) > 1:
+        return min(same, key=lambda model: (not _is_whole(model), model.name != settings.name))
+    return same[0] if same else None
 
 
-def load_foundation(settings: AutoencoderSettings, name: str = "") -> Family:
+def load_foundation(settings: AutoencoderSettings) -> Family:
     """Return the autoencoder that a model stands on.
 
     Args:
         settings: which one it is, by name and weights.
-        name: of the model that stands on it.
 
     Raises:
         UserError: if it is not there any more, or damaged.
@@ -286,7 +293,7 @@ def load_foundation(settings: AutoencoderSettings, name: str = "") -> Family:
         now = Model(models_folder() / (settings.name or "")).weights.is_file()
         what = "has been trained anew since" if now else "is not there"
         raise UserError(
-            f"model {name} stands on the autoencoder '{settings.name}', which {what}",
+            f"the autoencoder '{settings.name}', to stand on, {what}",
             "import it again (an export of the model has both), or train the model anew",
         )
     return load(found)[0]
@@ -294,8 +301,8 @@ def load_foundation(settings: AutoencoderSettings, name: str = "") -> Family:
 
 def standing_on(model: Model) -> list[str]:
     """Return the names of the models that stand on this one, and can't draw without it."""
-    weights = durable.known_sum(model.weights)
-    if len(_with_weights(weights)) > 1:
+    weights = _sum(model)
+    if any(_is_whole(other) for other in _with_weights(weights) if other.name != model.name):
         return []  # they can stand on its copy
     names = []
     for other in models():
@@ -310,7 +317,16 @@ def standing_on(model: Model) -> list[str]:
 
 def _with_weights(digest: str) -> list[Model]:
     """Return the models whose weights have this sha256."""
-    return [model for model in models() if digest and durable.known_sum(model.weights) == digest]
+    return [model for model in models() if digest and _sum(model) == digest]
+
+
+def _sum(model: Model) -> str:
+    """Return the sha256 of a model's weights, as it was written down if it was; empty if none."""
+    try:
+        known = durable.known_sum(model.weights)
+        return known or hashlib.sha256(model.weights.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def data(model: Model) -> dict[str, Any]:
@@ -388,17 +404,17 @@ def _flock(file: IO[str], kind: int) -> bool:
     return True
 
 
-def check_removable(model: Model, but: str = "") -> None:
+def check_removable(model: Model, but: Collection[str] = ()) -> None:
     """Check that no other model stands on this one.
 
     Args:
         model: which need not exist.
-        but: the name of one that may.
+        but: the names of those that may.
 
     Raises:
         UserError: if one does.
     """
-    if above := [name for name in standing_on(model) if name != but]:
+    if above := [name for name in standing_on(model) if name not in but]:
         raise UserError(
             f"model {above[0]} stands on {model.name} and can't draw without it",
             f"delete that one first: imagegen models rm {' '.join(above)}",
@@ -516,14 +532,20 @@ def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
     *below, last = folders
     name = name or last
     _check_free(name)
+    new = []
     for inner in below:
         weights = folders[inner][WEIGHTS]
         same = _with_weights(hashlib.sha256(weights).hexdigest())
         if not same:
-            _appear(_free_name(inner, but=name), partial(fill, inner=inner))
+            new.append(_appear(_free_name(inner, but=name), partial(fill, inner=inner)))
         elif not any(map(_is_whole, same)):
             durable.write_checked(same[0].weights, weights)
-    return _appear(name, partial(fill, inner=last))
+    try:
+        return _appear(name, partial(fill, inner=last))
+    except BaseException:
+        for model in new:
+            remove(model)
+        raise
 
 
 def _is_whole(model: Model) -> bool:

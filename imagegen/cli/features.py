@@ -53,6 +53,7 @@ def features(
     found = registry.find(model)
     if output.suffix != ".npz":
         raise SettingsError(f"--output {output}: latents are written as .npz", "-o FILE.npz")
+    sink.ready(output.parent)
     if map_ is not None:
         sink.check_file(map_, "--map")
     family, weights = registry.load(found)

@@ -125,7 +125,9 @@ def rm(
     from imagegen.cli.console import emit_json, is_terminal, say
 
     found = [registry.find(name) for name in dict.fromkeys(names)]
-    for model in found:
+    for model in found:  # nothing is deleted if one of them can't be
+        registry.check_removable(model, names)
+    for model in sorted(found, key=lambda model: len(registry.standing_on(model))):
         if not yes:
             if not is_terminal(0):
                 raise SettingsError(
