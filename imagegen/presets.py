@@ -113,12 +113,14 @@ _Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: float(node.va
 
 
 def parse_scalar(text: str, where: str) -> Any:
-    """Read the value of `--set key=VALUE` or `--op name:key=VALUE` as YAML.
+    """Read the value of `--set key=VALUE` or `--op name:key=VALUE` as YAML, or else as plain text.
 
-    Raises:
-        SettingsError: if it is not YAML.
+    Such as a regular expression, which may begin with a bracket.
     """
-    return _read(text, where)[0] if text else ""
+    try:
+        return _read(text, where)[0] if text else ""
+    except SettingsError:
+        return text
 
 
 def load(path: Path) -> Layer:

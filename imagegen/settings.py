@@ -107,7 +107,7 @@ class DataSettings(Settings):
     """Share of the pictures kept out of training, so that there is something to measure it with."""
     balance: Annotated[float, Field(ge=0, le=1)] = 0
     """How much rare labels are seen more often: 0 sees each picture as often, 1 each label.
-    A picture with several counts as their mean."""
+    A picture with several counts as their mean; those without one count as of one more."""
     mirror: bool = False
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
 

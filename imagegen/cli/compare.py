@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagegen.cli import options, train
 from imagegen.errors import ExitCode, SettingsError, UserError
+
+if TYPE_CHECKING:
+    from imagegen import registry
 
 DEFAULT = "latent-flow,gan,flow,rnn,autoencoder"
 AGAIN = "the same `imagegen compare` again"
@@ -56,17 +59,12 @@ def compare(
         imagegen compare sprites/ --families gan,latent-flow --budget 1h --set data.size=64
     """
     from imagegen import durable, registry
-    from imagegen import presets as preset_files
     from imagegen.cli import console, report, sink
-    from imagegen.evaluate import comparison
     from imagegen.images import metadata
     from imagegen.settings import seconds
 
     presets = list(dict.fromkeys(one.strip() for one in families.split(",") if one.strip()))
-    if not presets:
-        raise SettingsError(f"--families {families}: none is named", f"such as {DEFAULT}")
-    for preset in presets:
-        preset_files.load_with_parents(preset)  # a name mistyped is no family that can't do it
+    _check_settings(families, presets, budget, sets or [])
     name = registry.check_name(name or train.name_of(data))
     # With a dot, as NAME-autoencoder is what a model of that name stands on.
     names = {preset: registry.check_name(f"{name}.{Path(preset).stem}") for preset in presets}
@@ -81,28 +79,17 @@ def compare(
     sink.check_file(sheet, "the sheet beside -o")
     _check_enough(data)
     minutes = 1.1 * len(presets) * seconds(budget) / 60
-    console.say(f"{len(presets)} families, {budget} each: ready in about {minutes:.0f} minutes")
+    number = "1 family" if len(presets) == 1 else f"{len(presets)} families"
+    console.say(f"{number}, {budget} each: ready in about {minutes:.0f} minutes")
     shared = [*(sets or []), *_size(data, names, budget, sets or [])]
-    models, left_out, failed = [], _unlike(presets, shared), False
+    left_out = _unlike(presets, shared)
     for preset in left_out:
         console.say(f"{preset} is left out: {left_out[preset]}")
-    for preset, called in names.items():
-        if preset in left_out:
-            continue
-        try:
-            train.train(data, name=called, budget=budget, presets=[preset], sets=shared)
-        except UserError as error:
-            left_out[preset] = error.message
-            failed = failed or not isinstance(error, SettingsError)
-            hint = f"; {error.hint}" if error.hint else ""
-            console.say(f"{preset} is left out: {error.message}{hint}")
-            continue
-        except typer.Exit:
-            console.say(f"or with the others: {AGAIN}")
-            raise
-        models.append((preset, registry.find(called)))
-    if not models:
-        raise UserError(f"none of these can be trained on {data}", "see the reasons above")
+    alike = {preset: called for preset, called in names.items() if preset not in left_out}
+    models, failed = _train(data, alike, budget, shared, left_out)
+
+    from imagegen.evaluate import comparison
+
     try:
         with console.progress(as_json) as progress:
             rows = comparison.measure(models, count, "auto", progress)
@@ -116,10 +103,17 @@ def compare(
     durable.write(sheet, metadata.encode(comparison.sheet(rows), record))
     durable.write(page, comparison.html(data, budget, rows, left_out, warnings).encode())
     if as_json:
-        told = {"left_out": left_out, "warnings": warnings, "why": comparison.why(rows)}
-        files = {"page": str(page), "sheet": str(sheet)}
-        choice = {"choice": rows[0].record["model"]}
-        console.emit_json({"rows": [row.as_json() for row in rows], **choice, **told, **files})
+        console.emit_json(
+            {
+                "rows": [row.as_json() for row in rows],
+                "choice": rows[0].record["model"],
+                "left_out": left_out,
+                "warnings": warnings,
+                "why": comparison.why(rows),
+                "page": str(page),
+                "sheet": str(sheet),
+            }
+        )
     else:
         table = [comparison.HEADS, *map(comparison.cells, rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -131,6 +125,72 @@ def compare(
         console.say(f"side by side: {page}, {sheet}")
     if failed:
         raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _check_settings(families: str, presets: list[str], budget: str, sets: list[str]) -> None:
+    """Check what all families share, before anything is read.
+
+    Raises:
+        NotFoundError: if there is no such preset.
+        SettingsError: if there is none at all, or something is set wrongly.
+    """
+    from imagegen import presets as preset_files
+
+    if not presets:
+        raise SettingsError(f"--families {families}: none is named", f"such as {DEFAULT}")
+    for preset in presets:
+        layer = preset_files.resolve([preset], sets, {"--budget": ("train.budget", budget)})
+        preset_files.check(layer)
+        if layer.origin(steps := ("train", "steps")).startswith("--set"):
+            raise SettingsError(
+                f"--set train.steps={layer.get(steps)}: families are compared after the same time",
+                "give that: --budget 10m",
+            )
+
+
+def _train(
+    data: str, names: dict[str, str], budget: str, sets: list[str], left_out: dict[str, str]
+) -> tuple[list[tuple[str, registry.Model]], bool]:
+    """Train each preset as the model of its name, one after the other.
+
+    Args:
+        data: the pictures.
+        names: of the models, by preset.
+        budget: for each.
+        sets: what is set for all.
+        left_out: gets why a preset could not be trained.
+
+    Returns:
+        The presets and their models, and whether there is one that failed for another reason than
+        that it can't do what is set.
+
+    Raises:
+        UserError: if there is no model in the end; a SettingsError if all can't do what is set.
+    """
+    from imagegen import registry
+    from imagegen.cli import console
+    from imagegen.train.run import OtherTrainingError
+
+    models, failed = [], False
+    for preset, called in names.items():
+        try:
+            train.train(data, name=called, budget=budget, presets=[preset], sets=sets)
+        except UserError as error:
+            left_out[preset] = error.message
+            failed = failed or not isinstance(error, SettingsError)
+            hint = error.hint
+            if isinstance(error, OtherTrainingError):
+                hint = f"compare by another --name, or first: imagegen models rm {called}"
+            console.say(f"{preset} is left out: {error.message}{f'; {hint}' if hint else ''}")
+            continue
+        except typer.Exit:
+            console.say(f"or with the others: {AGAIN}")
+            raise
+        models.append((preset, registry.find(called)))
+    if not models:
+        kind = UserError if failed else SettingsError
+        raise kind(f"none of these can be trained on {data}", "see the reasons above")
+    return models, failed
 
 
 def _check_enough(data: str) -> None:
@@ -169,27 +229,26 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
 
     Otherwise the largest that is not too large for any of them in the time.
     """
-    from imagegen import presets, registry
+    from imagegen import presets
     from imagegen.cli import console
     from imagegen.data.store import typical_side
-    from imagegen.train import choose
+    from imagegen.train import choose, foundation
 
-    size = ("data", "size")
     found = []
-    is_chosen = False
+    side = 0
     for preset, name in names.items():
         layer = presets.resolve([preset], sets, {"--budget": ("train.budget", budget)})
-        known = registry.Model(registry.models_folder() / name)
-        if known.is_begun and not layer.origin(size).startswith("--set"):
-            return [f"data.size={known.settings().get(size)}"]
+        begun = foundation.begun_size(layer, name)
+        if begun is not None and not layer.origin(foundation.SIZE).startswith("--set"):
+            return [f"data.size={begun}"]
         with suppress(SettingsError):  # training will say what this one can't do
-            if layer.get(size) is None:
-                choose.choose(layer, typical_side(data))
-                is_chosen = True
+            if layer.get(foundation.SIZE) is None:
+                side = side or typical_side(data)
+                choose.choose(layer, side)
             found.append(presets.check(layer).data)
     if not found:
         return []
     least = min(found, key=lambda settings: prod(settings.sides)).size
-    if is_chosen:
+    if side:
         console.say(f"at {least} px, for which each has the time; --set data.size=N for others")
     return [f"data.size={least}"]

@@ -144,10 +144,10 @@ def train(
     chosen = None
     if data and config.family == "auto":
         layer, chosen = _choose_family(layer, data, None if force else name)
-    if data or config.family != "auto":
-        config, _, _, _ = _checked(layer)
     if chosen is not None and rank() == 0:
         talk.chosen(chosen)
+    if data or config.family != "auto":
+        config, _, _, _ = _checked(layer)
     if rank() > 0 and (print_config or dry_run):
         return  # the first process says it
     if print_config:
@@ -231,7 +231,8 @@ def _find_begun(name: str) -> registry.Model:
             raise
         raise NotFoundError(
             f"model '{name}' is not begun: {first.name}, which it is to stand on, comes first",
-            "to go on with both, give the command that began them again, without --resume",
+            "to go on with both, give the command that began them again, without --resume "
+            "or --force",
         ) from None
 
 
@@ -269,8 +270,15 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
 
     promise, below = None, None
     known = registry.Model(registry.models_folder() / plan.name)
+    named, weighed = map(layer.origin, (foundation.NAME, foundation.WEIGHTS))
+    if named.startswith("--set") and layer.get(foundation.WEIGHTS) and named != weighed:
+        layer.put(foundation.WEIGHTS, None, named)  # they are those of the one named before
     if begun := not plan.force and known.is_begun:
         _take_over(layer, run.known(plan.name))
+    elif not plan.force and layer.get(foundation.SIZE) is None:
+        size = foundation.begun_size(layer, plan.name)
+        if size is not None:  # or its pictures would be others than those of its autoencoder
+            layer.put(foundation.SIZE, size, f"chosen for {foundation.name_for(plan.name)}")
     if foundation.is_missing(layer):
         below = foundation.plan(layer, plan.name)
     elif layer.get(foundation.NAME) is not None and layer.get(foundation.WEIGHTS) is None:
@@ -304,7 +312,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     first = foundation.name_for(plan.name)
     if plan.force and known.path.exists():  # only now that nothing else can be refused
         if below is not None:
-            registry.check_removable(registry.Model(known.path.with_name(first)), but=plan.name)
+            registry.check_removable(registry.Model(known.path.with_name(first)), [plan.name])
         registry.remove(known)
     if below is not None:
         talk.say(f"first the autoencoder that it stands on, {first}; then {plan.name}")
@@ -366,7 +374,7 @@ def _stopped(plan: _Plan, reason: str, by_user: bool) -> None:
     """End a command whose training is not complete."""
     how = f"imagegen train --resume {plan.name}"
     if plan.stands_under:
-        how = "the same command"
+        how = "the same command" + (" without --force" if plan.force else "")
     if not by_user:
         raise UserError(
             f"{reason}: stopped, with everything saved", f"make room, then go on with: {how}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 
 from imagegen import presets
 from imagegen.data.store import Channels, glance
+from imagegen.families import FAMILIES
 from imagegen.families.flow import SMALL
-from imagegen.settings import seconds
+from imagegen.settings import Config, seconds
 
 OTHER_KIND = 3
-"""How unlike pictures of another kind are: as much as 2**3 times as many of the same."""
+"""How unlike pictures of another kind are: as much as 2**3 times as many of the same. A guess."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,13 @@ COMPARED = (
 )
 
 
+MEASURED = tuple(dict.fromkeys(name for one in COMPARED for name in one.kid))
+"""The presets of the table."""
+
+
 def like(layer: presets.Layer) -> str | None:
     """Return the preset of this table that a model with these settings was trained by, if any."""
-    for name in {name: None for one in COMPARED for name in one.kid}:
+    for name in MEASURED:
         preset = presets.load_with_parents(name)
         stands = [one.get(("autoencoder",)) is not None for one in (preset, layer)]
         if preset.get(("family",)) == layer.get(("family",)) and stands[0] == stands[1]:
@@ -70,17 +75,29 @@ def choose(layer: presets.Layer, source: str) -> tuple[str, str]:
     config = presets.check(layer)
     count, kind = glance(source, config.data)
     minutes = None if config.train.steps else seconds(config.train.budget) / 60
-    return pick(count, kind, minutes, max(config.data.sides))
+    able = [name for name in MEASURED if _takes(name, config)]
+    # Where none is, the first will say what it does not know.
+    return pick(count, kind, minutes, able or MEASURED)
 
 
-def pick(pictures: int, kind: Channels, minutes: float | None, size: int) -> tuple[str, str]:
+def _takes(name: str, config: Config) -> bool:
+    """Say whether all that is set can be set for a preset, and it draws pictures of that size."""
+    family = FAMILIES[presets.load_with_parents(name).get(("family",))]
+    known = (config.model, family.Model), (config.sample, family.Sampling)
+    fits = name != "flow" or max(config.data.sides) <= SMALL
+    return fits and all(given.keys() <= section.model_fields.keys() for given, section in known)
+
+
+def pick(
+    pictures: int, kind: Channels, minutes: float | None, able: Sequence[str]
+) -> tuple[str, str]:
     """Return the name of a preset, and the reason, for a set of pictures and the time there is.
 
     Args:
         pictures: how many there are.
         kind: of most of them.
         minutes: to train for; None where steps are counted instead.
-        size: pixels of the longer side that was asked for, or a small number.
+        able: the presets that come into question, at least one.
     """
 
     def distance(one: Compared) -> float:
@@ -88,11 +105,10 @@ def pick(pictures: int, kind: Channels, minutes: float | None, size: int) -> tup
         time = 0 if minutes is None else abs(log2(one.minutes / minutes))
         return abs(log2(one.pictures / pictures)) + time + other
 
-    nearest = min(COMPARED, key=distance)
-    fit = [name for name in nearest.kid if size <= SMALL or name != "flow"]
-    first, second, *_ = sorted(fit, key=lambda name: nearest.kid[name])
+    nearest = min((one for one in COMPARED if one.kid.keys() & set(able)), key=distance)
+    first, *others = sorted(nearest.kid.keys() & set(able), key=lambda name: nearest.kid[name])
+    than = f" where {others[0]} had {nearest.kid[others[0]]:.3g}" if others else ""
     return first, (
-        f"KID {nearest.kid[first]:.3g} where {second} had {nearest.kid[second]:.3g}, on the most "
-        f"similar set that was measured: {nearest.pictures:,} pictures ({nearest.kind}), "
-        f"{nearest.minutes:g} minutes"
+        f"KID {nearest.kid[first]:.3g}{than}, on the most similar set that was measured: "
+        f"{nearest.pictures:,} pictures ({nearest.kind}), {nearest.minutes:g} minutes"
     )

@@ -12,6 +12,7 @@ from imagegen.settings import AutoencoderSettings, seconds, size_of
 
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
+SIZE = ("data", "size")
 PRIOR_SHARE = ("model", "prior_share")
 LITTLE = 0.1
 """Of the training of an autoencoder, what its own flow gets when another draws its latents."""
@@ -33,6 +34,20 @@ def is_missing(layer: presets.Layer) -> bool:
 def name_for(name: str) -> str:
     """Return the name of the autoencoder that is trained for a model."""
     return f"{name[: 64 - len('-autoencoder')]}-autoencoder"
+
+
+def begun_size(layer: presets.Layer, name: str) -> int | str | None:
+    """Return the size of the pictures that a training was begun with, if it was.
+
+    That of the model, or else of the autoencoder that was to be trained before it.
+    """
+    names = [name, name_for(name)] if is_missing(layer) else [name]
+    for one in names:
+        model = registry.Model(registry.models_folder() / one)
+        if model.is_begun:
+            size: int | str = model.settings().get(SIZE)
+            return size
+    return None
 
 
 def plan(layer: presets.Layer, name: str) -> presets.Layer:
@@ -59,8 +74,8 @@ def plan(layer: presets.Layer, name: str) -> presets.Layer:
         layer.put(("train", "steps"), max(1, config.train.steps - first), "autoencoder.share")
     else:
         budget = seconds(config.train.budget)
-        below.put(("train", "budget"), f"{budget * share:g}s", "autoencoder.share")
-        layer.put(("train", "budget"), f"{budget * (1 - share):g}s", "autoencoder.share")
+        below.put(("train", "budget"), f"{budget * share:.3f}s", "autoencoder.share")
+        layer.put(("train", "budget"), f"{budget * (1 - share):.3f}s", "autoencoder.share")
     layer.put(NAME, name_for(name), "trained for it")
     return below
 
@@ -92,7 +107,7 @@ def follow(layer: presets.Layer) -> None:
     header = model.header()
     channels, height, width = header["shape"]
     kind = "grey16" if header.get("depth") == 16 else KINDS[channels]
-    for keys, value in ((("data", "size"), size_of(width, height)), (("data", "channels"), kind)):
+    for keys, value in ((SIZE, size_of(width, height)), (("data", "channels"), kind)):
         if layer.get(keys) is None:
             layer.put(keys, value, f"that of {model.name}")
 
@@ -116,7 +131,7 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
     else:
         family = registry.load_foundation(settings)
     if not isinstance(family, Autoencoder):
-        what = settings.name or settings.preset
+        what = settings.preset if settings.weights is None else settings.name
         raise SettingsError(
             f"autoencoder: {what} is no autoencoder", "train one: --preset autoencoder"
         )

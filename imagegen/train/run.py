@@ -113,6 +113,10 @@ def prepare(
     return divide(model, config, pictures)
 
 
+class OtherTrainingError(UserError):
+    """A model of that name is there, and was trained with other settings or on other pictures."""
+
+
 def refuse_other(
     model: registry.Model,
     config: Config,
@@ -122,7 +126,7 @@ def refuse_other(
     """Check that a training is the one that was begun in a model's folder.
 
     Raises:
-        UserError: if it is not; says what differs.
+        OtherTrainingError: if it is not; says what differs.
     """
     differences = _differences(presets.check(model.settings()), config)
     before = registry.data(model)
@@ -137,7 +141,7 @@ def refuse_other(
         )
         if before.get("fingerprint") == pictures.fingerprint and parent is None:
             hint += f"; or go on with the settings it has: imagegen train --resume {model.name}"
-        raise UserError(
+        raise OtherTrainingError(
             f"model '{model.name}' was trained otherwise: {'; '.join(differences)}", hint
         )
 

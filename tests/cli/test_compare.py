@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from imagegen import registry
+from imagegen.cli import compare
 from imagegen.evaluate import comparison, own
 from imagegen.evaluate.measure import Evaluation
 
@@ -62,7 +63,7 @@ def test_one_that_fails_is_left_out_and_the_others_compared(call, tmp_path):
     found = json.loads(answer.out)
     assert [row["preset"] for row in found["rows"]] == ["flow"]
     assert "was trained otherwise" in found["left_out"]["gan"]
-    assert "--continue-from" in answer.err  # the hint, too
+    assert "by another --name, or first: imagegen models rm s.gan" in answer.err
     assert (tmp_path / "s-compare.html").exists()
 
 
@@ -160,3 +161,26 @@ def test_stopped_while_it_measures_it_says_what_goes_on(call, monkeypatch):
     answer = call("compare", "sample:smileys", *words, code=130)
     assert "all is trained, and to measure it: the same `imagegen compare` again" in answer.err
     assert [model.name for model in registry.models()] == ["s.gan"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--budget 5x", "--budget: train.budget: should be a duration"),
+        ("--set train.steps=3", "--set train.steps=3: families are compared after the same time"),
+        ("--set data.sise=16", "unknown key; did you mean 'size'?"),
+        ("--families ,", "none is named"),
+        ("--set model.nix=1 --budget 4s", "none of these can be trained"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_trained(call, words, expected):
+    answer = call("compare", "sample:smileys", "--families", "gan", *words.split(), code=2)
+    assert expected in answer.err
+    assert not list(registry.models())
+
+
+def test_one_that_was_broken_off_keeps_the_size_of_its_autoencoder(call):
+    words = ["--preset", "autoencoder", "--steps", 2, "--set", "data.size=16x24"]
+    call("train", "sample:smileys", *words, "--name", "s.latent-flow-autoencoder")
+    found = compare._size("sample:smileys", {"latent-flow": "s.latent-flow"}, "4s", [])
+    assert found == ["data.size=16x24"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from imagegen import presets
 from imagegen.errors import UserError
@@ -29,32 +31,55 @@ def test_the_table_is_what_was_measured() -> None:
 
 @pytest.mark.parametrize("one", auto.COMPARED, ids=lambda one: f"{one.name}-{one.minutes:g}m")
 def test_each_set_measured_gets_its_own_best(one: auto.Compared) -> None:
-    name, reason = auto.pick(one.pictures, one.kind, one.minutes, 32)
+    name, reason = auto.pick(one.pictures, one.kind, one.minutes, auto.MEASURED)
     assert name == min(one.kid, key=lambda preset: one.kid[preset])
     assert f"{one.pictures:,} pictures" in reason
 
 
-def test_large_pictures_are_not_drawn_pixel_by_pixel() -> None:
-    for one in auto.COMPARED:
-        assert auto.pick(one.pictures, one.kind, one.minutes, 128)[0] != "flow"
+def pictures(folder: Path, count: int, mode: str, side: int = 8) -> str:
+    """Fill a folder with pictures of noise; return its name."""
+    values = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+    for number, one in enumerate(values):
+        Image.fromarray(one).convert(mode).save(folder / f"{number}.png")
+    return str(folder)
+
+
+def test_large_pictures_are_not_drawn_pixel_by_pixel(tmp_path: Path) -> None:
+    source = pictures(tmp_path, 9, "RGB")
+    assert auto.choose(presets.resolve([], ["data.size=64x32"]), source)[0] == "flow"
+    assert auto.choose(presets.resolve([], ["data.size=32x128"]), source)[0] != "flow"
+
+
+def test_a_preset_is_chosen_that_takes_what_is_set(tmp_path: Path) -> None:
+    source = pictures(tmp_path, 9, "RGBA")
+    for given, fit in [
+        ("sample.truncation=0.7", {"gan"}),
+        ("model.layers=1", {"rnn"}),
+        ("model.tile=true", {"flow", "latent-flow", "gan"}),
+        ("sample.shift=2", {"flow", "latent-flow"}),
+    ]:
+        name, reason = auto.choose(presets.resolve([], [given]), source)
+        assert name in fit
+        assert "on the most similar set" in reason
+    assert auto.choose(presets.resolve([], ["model.nix=1"]), source)[0] in auto.MEASURED
 
 
 def test_pictures_of_another_size_of_set_are_alike_in_kind(monkeypatch) -> None:
     few = auto.Compared("few", 100, "rgba", 10, {"gan": 0.1, "flow": 0.2})
     many = auto.Compared("many", 10_000, "grey", 60, {"gan": 0.2, "flow": 0.1})
     monkeypatch.setattr(auto, "COMPARED", (few, many))
-    assert auto.pick(200, "rgba", 10, 32)[0] == "gan"
-    assert auto.pick(8_000, "grey", 10, 32)[0] == "flow"
-    assert auto.pick(8_000, "grey16", 30, 32)[0] == "flow"
-    assert auto.pick(5_000, "rgb", 120, 32)[0] == "flow"
+    assert auto.pick(200, "rgba", 10, ["gan", "flow"])[0] == "gan"
+    assert auto.pick(8_000, "grey", 10, ["gan", "flow"])[0] == "flow"
+    assert auto.pick(8_000, "grey16", 30, ["gan", "flow"])[0] == "flow"
+    assert auto.pick(5_000, "rgb", 120, ["gan", "flow"])[0] == "flow"
 
 
 def test_steps_say_nothing_of_the_time(monkeypatch) -> None:
     short = auto.Compared("short", 100, "rgb", 10, {"gan": 0.1, "flow": 0.2})
     long = auto.Compared("long", 110, "rgb", 60, {"gan": 0.2, "flow": 0.1})
     monkeypatch.setattr(auto, "COMPARED", (short, long))
-    assert auto.pick(110, "rgb", 10, 32)[0] == "gan"
-    assert auto.pick(110, "rgb", None, 32)[0] == "flow"
+    assert auto.pick(110, "rgb", 10, ["gan", "flow"])[0] == "gan"
+    assert auto.pick(110, "rgb", None, ["gan", "flow"])[0] == "flow"
 
 
 def test_the_presets_of_the_table_are_told_apart_by_their_settings() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from imagegen import presets, registry
 from imagegen.images import metadata
+from imagegen.settings import seconds
 from imagegen.train import foundation
 from tests.cli.conftest import Answer, Call, call  # noqa: F401
 from tests.conftest import Run
@@ -276,3 +277,78 @@ def test_what_stands_on_an_oblong_one_is_as_oblong(call: Call) -> None:  # noqa:
     )
     assert "is for 32x16 rgba, and the pictures are 32x32 rgba" in square.err
     assert "--set data.size=32x16" in square.err
+
+
+def test_a_broken_off_command_takes_the_size_it_had(
+    call: Call,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = [word for word in SETTINGS if not word.startswith("data.size")]
+    words = [*words[:4], *words[5:]]  # without its --set
+    wide = ["--set", "data.size=32x16"]
+    call("train", "sample:smileys", *words, *wide, "--name", "off", "--steps", 5)
+    shutil.rmtree(registry.find("off").path)
+    assert foundation.begun_size(presets.resolve(["rnn"]), "off") == "32x16"
+    assert foundation.begun_size(presets.resolve(["gan"]), "off") is None
+    said = call("train", "sample:smileys", *words, "--name", "off", "--steps", 5).err
+    assert "32x16" in said
+    assert registry.find("off").header()["shape"] == [4, 16, 32]
+
+
+def test_another_that_is_named_to_go_on_with_is_the_one(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "one", "--steps", 5)
+    train(call, "--name", "two", "--steps", 5, "--seed", 3)
+    named = ["--set", "autoencoder.name=two-autoencoder"]
+    call("train", "--continue-from", "one", "--name", "three", "--steps", 2, *named)
+    config = presets.check(registry.find("three").settings()).autoencoder
+    assert config is not None
+    assert config.weights == registry.read_weights(registry.find("two-autoencoder"))[1]
+
+
+def test_one_without_its_sum_is_still_stood_on(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    below = registry.find("tall-autoencoder")
+    below.weights.with_name(f"{below.weights.name}.sha256").unlink()
+    assert "tall" in call("models", "rm", below.name, "--yes", code=1).err
+    assert "tall-autoencoder" in call("generate", "-m", "tall", "-o", "a.png", code=1).err
+
+
+def test_a_whole_copy_is_stood_on_before_a_damaged_one(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    below = registry.find("tall-autoencoder")
+    call("models", "cp", below.name, "copy")
+    content = bytearray(below.weights.read_bytes())
+    content[-1] ^= 1
+    below.weights.write_bytes(content)
+    call("generate", "-m", "tall", "--seed", 1, "-o", "a.png")
+    assert "tall stands on copy" in call("models", "rm", "copy", "--yes", code=1).err
+    call("models", "rm", below.name, "--yes")
+    call("generate", "-m", "tall", "--seed", 1, "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_several_are_deleted_together_or_not_at_all(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    call("models", "cp", "tall", "other")
+    call("models", "rm", "tall", "tall-autoencoder", "--yes", code=1)
+    assert {one.name for one in registry.models()} == {"tall", "other", "tall-autoencoder"}
+    call("models", "rm", "tall-autoencoder", "tall", "other", "--yes")
+    assert not list(registry.models())
+
+
+def test_of_a_damaged_archive_nothing_stays(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    call("models", "export", "tall", "-o", "tall.tar")
+    call("models", "rm", "tall", "tall-autoencoder", "--yes")
+    whole = Path("tall.tar").read_bytes()
+    place = whole.rindex(b"model.safetensors\0") + 512 + 3000
+    Path("tall.tar").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    call("models", "import", "tall.tar", code=1)
+    assert not list(registry.models())
+
+
+def test_days_are_shared_out_too(call: Call) -> None:  # noqa: F811
+    layer = presets.resolve(["latent-flow"], ["train.budget=30d"])
+    below = foundation.plan(layer, "long")
+    budgets = [presets.check(one).train.budget for one in (below, layer)]
+    assert sum(map(seconds, budgets)) == 30 * 24 * 3600
