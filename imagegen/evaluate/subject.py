@@ -151,7 +151,7 @@ def model(
             notes = (f"{found.name} was trained on other pictures than {like.name}",)
     else:
         source = data or str(known.get("source") or "")
-        pictures = _real(found, source, config.data, family.shape, report)
+        pictures = _real(found, source, config.data, family, report)
         reference = split_for(pictures, index)
         skipped = _skipped(source, pictures)
         extractor, note = features.choose(kind, reference.pictures.images, device, report)
@@ -204,7 +204,7 @@ def _likelihood(family: Family, reference: Reference) -> Record | None:
         if family.condition.labels and pictures.label_names != family.condition.labels:
             return None
         told = told.to(family.device)
-    images = to_tensor(pictures.images).to(family.device)
+    images = to_tensor(pictures.trained_on).to(family.device)
     parts = [slice(start, start + _AT_ONCE) for start in range(0, len(images), _AT_ONCE)]
     with torch.inference_mode():
         nats = torch.cat(
@@ -223,13 +223,15 @@ def _real(
     found: registry.Model,
     source: str,
     settings: DataSettings,
-    shape: tuple[int, int, int],
+    family: Family,
     report: Report,
 ) -> Pictures:
-    """Load real pictures in the shape that a model draws."""
+    """Load real pictures in the shape, and of the depth, that a model draws."""
     try:
         return load_pictures(
-            source, as_drawn(settings, shape[0]), partial(report, "reading pictures")
+            source,
+            as_drawn(settings, family.shape[0], family.depth),
+            partial(report, "reading pictures"),
         )
     except UserError as error:
         raise UserError(
