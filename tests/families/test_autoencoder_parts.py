@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from imagegen.errors import SettingsError
+from imagegen.families import autoencoder
 from imagegen.families.autoencoder import Autoencoder, _similarity, _unlikeness
 from imagegen.family import Batch, Condition
 from imagegen.nn.blocks import around
@@ -185,3 +186,18 @@ def test_its_own_flow_learns_in_the_share_of_the_training_that_is_set() -> None:
 def test_more_tokens_than_can_be_learnt_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"model.levels: 64x64x64 levels"):
         model(kind="fsq", levels=(64, 64, 64))
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("kl", True), ("fsq", False), ("half", False)])
+def test_the_colour_of_the_whole_counts_where_numbers_may_be_given_up(
+    kind: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = []
+    for weight in (autoencoder.WHOLE, 0.0):
+        monkeypatch.setattr(autoencoder, "WHOLE", weight)
+        torch.manual_seed(0)
+        family = Autoencoder(Autoencoder.Model(kind=kind, width=8), (3, 16, 16), Condition())
+        images = Draws(1, 4).uniform(-1, 1, 3, 16, 16)
+        batch = Batch(images, None, 0, 0.1, 100, Draws(2, 4))
+        lost.append(family.loss(batch, "codec")[0].item())
+    assert (lost[0] > lost[1] + 1e-3) == counts
