@@ -50,9 +50,9 @@ GAMMA, PENALTY_EVERY = 1.0, 4
 """Weight of the discriminator's gradient penalties, for 32x32 pixels, and steps between two."""
 STRUCTURE, EDGES = 0.3, 0.1
 """Weights of unlike structure and of unlike edges, beside unlike pixels."""
-WHOLE = 3.0
-"""Weight of unlike means of 7x7 pixels, where latents are Gaussian. Without it, what tells a colour
-from another as bright is soon given up for the divergence's sake (tests/bench/RESULTS.md)."""
+WHOLE = 10.0
+"""Weight of unlike means of 7x7 pixels, beside the divergence of Gaussian latents. Without it, what
+tells a colour from another as bright is soon given up for that (tests/bench/RESULTS.md)."""
 
 
 class Codec(nn.Module):
@@ -341,7 +341,7 @@ class Autoencoder(Family):
         loss = _unlikeness(again, batch.images)
         if self.model.kind == "kl":
             whole = _window(again - batch.images).abs().mean()
-            loss = loss + WHOLE * whole + self.model.kl * divergence
+            loss = loss + self.model.kl * (divergence + WHOLE * whole)
         error = (again.detach() - batch.images).square().mean()
         logs = {"mse": error}
         if self.model.kind == "kl":
