@@ -112,13 +112,13 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value)
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: float(node.value))
 
 
-def parse_scalar(text: str, where: str) -> Any:
-    """Read the value of `--set key=VALUE` or `--op name:key=VALUE` as YAML, or else as plain text.
+def parse_scalar(text: str) -> Any:
+    """Read the value of `--set key=VALUE` as YAML, or else as plain text.
 
     Such as a regular expression, which may begin with a bracket.
     """
     try:
-        return _read(text, where)[0] if text else ""
+        return _read(text, "")[0] if text else ""
     except SettingsError:
         return text
 
@@ -320,7 +320,7 @@ def _assignment(text: str, where: str) -> tuple[Keys, Any]:
         raise SettingsError(
             f"{where} {text}: expected a.b=value", "for example --set train.lr=3e-4"
         )
-    return keys, parse_scalar(value, f"{where} {path}")
+    return keys, parse_scalar(value)
 
 
 def check(layer: Layer) -> Config:

@@ -46,11 +46,12 @@ def test_every_shipped_preset_is_valid_and_says_what_it_is_for(name: str) -> Non
         ("null", None),
         ("[1, 2.5, a]", [1, 2.5, "a"]),
         ("'7'", "7"),
+        ("[a-z]+_([0-9]+)", "[a-z]+_([0-9]+)"),
         ("", ""),
     ],
 )
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
-    result = presets.parse_scalar(text, "--set x")
+    result = presets.parse_scalar(text)
     assert result == value
     assert type(result) is type(value)
 

@@ -339,12 +339,10 @@ class Autoencoder(Family):
         latents, divergence = self._encode(batch.images, batch)
         again = self.decode(latents)
         loss = _unlikeness(again, batch.images)
+        logs = {"mse": (again.detach() - batch.images).square().mean()}
         if self.model.kind == "kl":
             whole = _window(again - batch.images).abs().mean()
             loss = loss + self.model.kl * (divergence + WHOLE * whole)
-        error = (again.detach() - batch.images).square().mean()
-        logs = {"mse": error}
-        if self.model.kind == "kl":
             logs["kl"] = divergence.detach()
         if self.model.adversarial and batch.progress >= CONTEST:
             contest, more = generator_loss(self.discriminator, batch.images, again)

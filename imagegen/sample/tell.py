@@ -118,8 +118,9 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
     weights: dict[str, float | None] = {}
     for part in map(str.strip, label.split(",")):
         name, colon, number = part.rpartition(":")
-        if part in known or not colon:  # a label may have a colon of its own
-            name, number = part, ""
+        alone = part in known or not colon  # a label may have a colon of its own
+        if alone:
+            name = part
         if name not in known:
             shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
             raise SettingsError(
@@ -128,7 +129,7 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
             )
         if name in weights:
             raise SettingsError(f"--label {label}: '{name}' is in it twice", "name each label once")
-        weights[name] = _number(number) if colon and number else None
+        weights[name] = None if alone else _number(number)
     given = [weight for weight in weights.values() if weight is not None]
     if not given:
         return dict.fromkeys(weights, 1 / len(weights))

@@ -24,7 +24,7 @@ from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order
 
 CHOSEN: tuple[presets.Keys, ...] = (
-    ("data", "size"),
+    foundation.SIZE,
     ("model", "width"),
     ("train", "batch_size"),
 )

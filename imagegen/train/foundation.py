@@ -74,10 +74,14 @@ def plan(layer: presets.Layer, name: str) -> presets.Layer:
         layer.put(("train", "steps"), max(1, config.train.steps - first), "autoencoder.share")
     else:
         budget = seconds(config.train.budget)
-        below.put(("train", "budget"), f"{budget * share:.3f}s", "autoencoder.share")
-        layer.put(("train", "budget"), f"{budget * (1 - share):.3f}s", "autoencoder.share")
+        below.put(("train", "budget"), _duration(budget * share), "autoencoder.share")
+        layer.put(("train", "budget"), _duration(budget * (1 - share)), "autoencoder.share")
     layer.put(NAME, name_for(name), "trained for it")
     return below
+
+
+def _duration(length: float) -> str:
+    return f"{length:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def pin(layer: presets.Layer) -> registry.Model:

@@ -34,6 +34,7 @@ def test_labels_are_read_alone_and_mixed() -> None:
         (BOTH, "cat:0.5", None, "sum up to 1"),
         (BOTH, "cat:-1,ant:2", None, "sum up to 1"),
         (BOTH, "cat:nan", None, "sum up to 1"),
+        (BOTH, "cat:", None, "sum up to 1"),
         (BOTH, "cat:0.7,ant", None, "sum up to 1"),
         (BOTH, "CAT", None, "unknown label 'CAT'; did you mean 'cat'"),
         (BOTH, "cat:0.7,cat:0.3", None, "'cat' is in it twice"),

@@ -352,3 +352,5 @@ def test_days_are_shared_out_too(call: Call) -> None:  # noqa: F811
     below = foundation.plan(layer, "long")
     budgets = [presets.check(one).train.budget for one in (below, layer)]
     assert sum(map(seconds, budgets)) == 30 * 24 * 3600
+    short = presets.resolve(["latent-flow"], ["train.budget=10m"])
+    assert presets.check(foundation.plan(short, "short")).train.budget == "240s"
