@@ -165,7 +165,8 @@ def _train(
         that it can't do what is set.
 
     Raises:
-        UserError: if there is no model in the end; a SettingsError if all can't do what is set.
+        UserError: if the disk is full, or there is no model in the end; a SettingsError if all
+            can't do what is set.
     """
     from imagegen import registry
     from imagegen.cli import console
@@ -175,6 +176,8 @@ def _train(
     for preset, called in names.items():
         try:
             train.train(data, name=called, budget=budget, presets=[preset], sets=sets)
+        except train.NoRoomError as error:  # there is none for the others either
+            raise UserError(error.message, f"make room, then go on with: {AGAIN}") from None
         except UserError as error:
             left_out[preset] = error.message
             failed = failed or not isinstance(error, SettingsError)

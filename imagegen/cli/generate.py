@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +17,14 @@ from imagegen.cli import options
 from imagegen.errors import SettingsError, UserError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from imagegen import registry
     from imagegen.data.store import DeepImages, Images
+    from imagegen.evaluate.copies import Index
     from imagegen.family import Family
-    from imagegen.settings import Config
+    from imagegen.presets import Layer
+    from imagegen.settings import Config, Settings
 
 _PART = "give a picture file that holds the upper part, such as a PNG"
 MAX_SEED = 2**63 - 1
@@ -100,7 +108,7 @@ def generate(
     from imagegen import durable, registry
     from imagegen import presets as preset_files
     from imagegen.cli import sink
-    from imagegen.cli.console import emit, emit_json, say
+    from imagegen.cli.console import emit, say
     from imagegen.images import grid as sheets
     from imagegen.images import metadata
     from imagegen.images.pixels import to_image, to_integers, to_pixels
@@ -110,34 +118,8 @@ def generate(
     prompt = " ".join(words) if words else None
     label = ",".join(labels) if labels else None
     found = registry.find(model)
-    base = found.settings()
-    base.values.pop("device", None)  # that of the machine it was trained on
-    layer = preset_files.resolve(
-        presets or [],
-        sets or [],
-        {"--guidance": ("sample.guidance", guidance)},
-        base=base,
-        sections=("sample", "postprocess", "output", "device"),
-    )
-    config = preset_files.check(layer)
-    trained = preset_files.check(base).family
-    if config.family != trained:
-        raise SettingsError(
-            f"{layer.origin(('family',))}: family {config.family}, but model {found.name} "
-            f"is of family {trained}"
-        )
+    layer, config, sampling = _settings(found, presets, sets, guidance)
     chain = build_chain(config.postprocess)
-
-    from imagegen.families import FAMILIES
-
-    kind = FAMILIES[config.family].Sampling
-    if guidance is not None and "guidance" not in kind.model_fields:
-        able = [name for name, one in FAMILIES.items() if "guidance" in one.Sampling.model_fields]
-        raise SettingsError(
-            f"--guidance {guidance:g}: {found.name} is of family {config.family}, which has none",
-            f"leave it out; it is for {', '.join(able)}",
-        )
-    sampling = preset_files.check_section(kind, "sample", layer)
     if print_config:
         emit(preset_files.dump(preset_files.filled(config, sample=sampling), layer).rstrip())
         return
@@ -145,14 +127,18 @@ def generate(
     if first + count - 1 > MAX_SEED:
         raise SettingsError(f"--seed {first} with -n {count} goes beyond {MAX_SEED}", "take less")
 
-    from imagegen.data.store import from_images
     from imagegen.device import pick_device
     from imagegen.evaluate import copies
     from imagegen.sample import tell
-    from imagegen.sample.draw import BATCH, draw
+    from imagegen.sample.draw import draw
 
     family, weights = registry.load(found)
     ask = tell.parse(family.condition, label, prompt)
+    if guidance is not None and not family.condition:
+        raise SettingsError(
+            f"--guidance {guidance:g}: {found.name} was trained without labels and text",
+            "leave it out",
+        )
     more: dict[str, Any] = {}
     if prompt is not None:
         more["prompt"] = prompt
@@ -166,72 +152,133 @@ def generate(
     write = sink.choose(output, config.output.folder, single=count == 1, as_json=as_json)
     family = family.to(pick_device(config.device))
 
+    record = partial(metadata.record, found.name, weights, config.family)
+    drawn = partial(draw, family, options=sampling, asked=ask, known=known)
+    seeds = _Seeds(found.name, first, count, batch_size)
     kept = []
-    rejected: list[int] = []
-    made, upcoming = 0, first
-    held = math.ceil(batch_size / BATCH) * BATCH
-    while made < count:
-        seeds = range(upcoming, upcoming + min(held, count - made))
-        upcoming = seeds.stop
-        batch = list(draw(family, seeds, sampling, ask, known))
-        if index is not None:
-            arrays = from_images([drawn for _, drawn in batch], family.shape[0])
-            copied = index.copies(index.nearest(arrays)[0])
-            rejected += [one for one, copy in zip(seeds, copied, strict=True) if copy]
-            if len(rejected) > MOST_REJECTED * count + BATCH:
-                raise UserError(
-                    f"model {found.name} draws little but copies: {len(rejected)} of "
-                    f"{upcoming - first} pictures, and {made} that are not",
-                    f"see how it stands: imagegen evaluate {found.name}",
-                )
-        batch = [(one, drawn) for one, drawn in batch if one not in rejected]
-        made += len(batch)
-        for one, drawn in batch:
-            drawn_label = ",".join(tell.settled(ask, family.condition, one).labels)
-            record = metadata.record(
-                found.name, weights, config.family, one, label or drawn_label or None, sampling,
-                **more,
-            )  # fmt: skip
-            name = f"{found.name}-{one}"
-            if len(chain):
-                record["postprocess"] = chain.records
-            result = chain.run(to_pixels(drawn))
-            data = metadata.encode(to_integers(result.pixels), record)
-            path = write(data, name)
-            extras = encode_extras(result.extras, record)
-            beside = sink.beside(path or Path(config.output.folder) / f"{name}.png", extras)
-            reports = sink.reported(chain, name, result.reports)
-            for note in result.notes:
-                say(f"{name}: {note}")
-            if as_json:
-                digest = hashlib.sha256(data).hexdigest()
-                emit_json(
-                    {
-                        "path": str(path),
-                        "seed": one,
-                        "model": found.name,
-                        "sha256": digest,
-                        "reports": result.reports,
-                        "extras": [str(extra) for extra in beside],
-                    }
-                )
-            else:
-                # Where pictures stream, stdout is theirs alone.
-                show = say if path is None else emit
-                for line in [*([] if path is None else [path]), *beside, *reports]:
-                    show(str(line))
-            if grid is not None:
-                kept.append(to_image(result.pixels))
+    for one, picture in seeds.draw(drawn, index, family.shape[0]):
+        drawn_label = ",".join(tell.settled(ask, family.condition, one).labels)
+        values = record(one, label or drawn_label or None, sampling, **more)
+        name = f"{found.name}-{one}"
+        if len(chain):
+            values["postprocess"] = chain.records
+        result = chain.run(to_pixels(picture))
+        for note in result.notes:
+            say(f"{name}: {note}")
+        data = metadata.encode(to_integers(result.pixels), values)
+        path = write(data, name)
+        extras = encode_extras(result.extras, values)
+        beside = sink.beside(path or Path(config.output.folder) / f"{name}.png", extras)
+        reports = sink.reported(chain, name, result.reports)
+        about = {"seed": one, "model": found.name, "sha256": hashlib.sha256(data).hexdigest()}
+        about["reports"] = result.reports
+        sink.tell(path, beside, reports, about if as_json else None)
+        if grid is not None:
+            kept.append(to_image(result.pixels))
     if grid is not None:
-        record = metadata.record(found.name, weights, config.family, None, label, sampling, **more)
-        record["seeds"] = [first, upcoming - 1]
-        if rejected:
-            record["rejected"] = rejected
-        durable.write(grid, metadata.encode(sheets.sheet(kept), record))
+        values = record(None, label, sampling, **more)
+        values["seeds"] = [first, seeds.upcoming - 1]
+        if seeds.rejected:
+            values["rejected"] = seeds.rejected
+        durable.write(grid, metadata.encode(sheets.sheet(kept), values))
         say(f"sheet: {grid}")
-    if rejected:
-        names = ", ".join(map(str, rejected[:8])) + (", ..." if rejected[8:] else "")
-        say(f"{len(rejected)} copies of training pictures left out: seed {names}")
+    if left_out := seeds.rejected:
+        names = ", ".join(map(str, left_out[:8])) + (", ..." if left_out[8:] else "")
+        say(f"{len(left_out)} copies of training pictures left out: seed {names}")
+
+
+def _settings(
+    model: registry.Model,
+    presets: list[str] | None,
+    sets: list[str] | None,
+    guidance: float | None,
+) -> tuple[Layer, Config, Settings]:
+    """Return the settings to draw with: all in a layer, checked, and those of its sampling."""
+    from imagegen import presets as preset_files
+    from imagegen.families import FAMILIES
+
+    base = model.settings()
+    base.values.pop("device", None)  # that of the machine it was trained on
+    layer = preset_files.resolve(
+        presets or [],
+        sets or [],
+        {"--guidance": ("sample.guidance", guidance)},
+        base=base,
+        sections=("sample", "postprocess", "output", "device"),
+    )
+    config = preset_files.check(layer)
+    trained = preset_files.check(base).family
+    if config.family != trained:
+        raise SettingsError(
+            f"{layer.origin(('family',))}: family {config.family}, but model {model.name} "
+            f"is of family {trained}"
+        )
+    kind = FAMILIES[config.family].Sampling
+    if guidance is not None and "guidance" not in kind.model_fields:
+        able = [name for name, one in FAMILIES.items() if "guidance" in one.Sampling.model_fields]
+        raise SettingsError(
+            f"--guidance {guidance:g}: {model.name} is of family {config.family}, which has none",
+            f"leave it out; it is for {', '.join(able)}",
+        )
+    return layer, config, preset_files.check_section(kind, "sample", layer)
+
+
+@dataclass
+class _Seeds:
+    """The seeds of the pictures that are wanted, and of the copies that are not.
+
+    Attributes:
+        model: the name of what draws them.
+        upcoming: the seed that would be drawn next; at first that of the first picture.
+        count: how many pictures are wanted.
+        batch: how many are drawn before they are given, at least.
+        rejected: seeds of copies.
+    """
+
+    model: str
+    upcoming: int
+    count: int
+    batch: int
+    rejected: list[int] = field(default_factory=list)
+
+    def draw(
+        self,
+        drawn: Callable[[range], Iterable[tuple[int, Image]]],
+        index: Index | None,
+        channels: int,
+    ) -> Iterator[tuple[int, Image]]:
+        """Yield each seed and its picture.
+
+        Args:
+            drawn: what draws a picture a seed.
+            index: what knows training pictures, to leave out copies; later seeds step in.
+            channels: of the pictures.
+
+        Raises:
+            UserError: if there is little but copies.
+        """
+        from imagegen.data.store import from_images
+        from imagegen.sample.draw import BATCH
+
+        first, made = self.upcoming, 0
+        held = math.ceil(self.batch / BATCH) * BATCH
+        while made < self.count:
+            seeds = range(self.upcoming, self.upcoming + min(held, self.count - made))
+            self.upcoming = seeds.stop
+            batch = list(drawn(seeds))
+            if index is not None:
+                arrays = from_images([picture for _, picture in batch], channels)
+                copied = index.copies(index.nearest(arrays)[0])
+                self.rejected += [one for one, copy in zip(seeds, copied, strict=True) if copy]
+                batch = [(one, picture) for one, picture in batch if one not in self.rejected]
+            made += len(batch)
+            if len(self.rejected) > MOST_REJECTED * self.count + BATCH:
+                raise UserError(
+                    f"model {self.model} draws little but copies: {len(self.rejected)} of "
+                    f"{self.upcoming - first} pictures, and {made} that are not",
+                    f"see how it stands: imagegen evaluate {self.model}",
+                )
+            yield from batch
 
 
 def _warn_of_words(family: Family, prompt: str) -> None:

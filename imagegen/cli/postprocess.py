@@ -184,21 +184,8 @@ def postprocess(
                 extras = sink.beside(path or folder / f"{item.name}.png", item.extras)
             done += 1
             reports = sink.reported(chain, title, item.reports)
-            if as_json:
-                console.emit_json(
-                    {
-                        "input": title,
-                        "path": str(path),
-                        "steps": chain.records,
-                        "reports": item.reports,
-                        "extras": [str(extra) for extra in extras],
-                    }
-                )
-                continue
-            # Where pictures stream, stdout is theirs alone.
-            tell = console.say if path is None else console.emit
-            for line in [*([] if path is None else [path]), *extras, *reports]:
-                tell(str(line))
+            about = {"input": title, "steps": chain.records, "reports": item.reports}
+            sink.tell(path, extras, reports, about if as_json else None)
     if not done and not failed:
         raise UserError("no pictures came in on stdin", "give files, or pipe pictures in")
     if failed:

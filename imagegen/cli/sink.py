@@ -172,6 +172,25 @@ def reported(chain: Chain, title: str, reports: list[dict[str, Any]]) -> list[st
     return lines
 
 
+def tell(
+    path: Path | None, extras: list[Path], reports: list[str], about: dict[str, Any] | None
+) -> None:
+    """Say where a picture is, and what was said of it.
+
+    Args:
+        path: of its file; None if it went into a stream, so that stdout is taken.
+        extras: the files beside it.
+        reports: lines of JSON, from the steps of a chain.
+        about: more to say of it, as one object of JSON in place of lines.
+    """
+    if about is not None:
+        console.emit_json({"path": str(path), **about, "extras": list(map(str, extras))})
+        return
+    show = console.say if path is None else console.emit
+    for line in [*([] if path is None else [path]), *extras, *reports]:
+        show(str(line))
+
+
 def ready(folder: Path) -> None:
     """Make a folder and prove that it can be written.
 

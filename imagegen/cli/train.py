@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -98,19 +98,12 @@ def train(
     parent = None
     layer = preset_files.Layer()
     if resume is not None:
-        given: dict[str, object] = {
-            "--name": name,
-            "--budget": budget,
-            "--steps": steps,
-            "--captions": captions,
-        }
-        given |= {"--seed": seed, "--preset": presets, "--set": sets, "--force": force or None}
-        given |= {"--continue-from": continue_from}
-        for flag, value in given.items():
-            if value is not None:
-                raise SettingsError(
-                    f"{flag} has no effect with --resume", "a model goes on with its own settings"
-                )
+        given = {
+            "--name": name, "--budget": budget, "--steps": steps, "--captions": captions,
+            "--seed": seed, "--preset": presets, "--set": sets, "--force": force or None,
+            "--continue-from": continue_from,
+        }  # fmt: skip
+        _refuse(given)
         model = _find_begun(resume)
         layer, name = model.settings(), model.name
         known = registry.data(model)
@@ -218,6 +211,15 @@ def _checked(layer: Layer) -> tuple[Config, type[Family], Settings, Settings]:
     return presets.filled(config, model=network, sample=sampling), kind, network, sampling
 
 
+def _refuse(given: Mapping[str, object]) -> None:
+    """Raise SettingsError if any of these flags is given beside `--resume`."""
+    for flag, value in given.items():
+        if value is not None:
+            raise SettingsError(
+                f"{flag} has no effect with --resume", "a model goes on with its own settings"
+            )
+
+
 def _find_begun(name: str) -> registry.Model:
     """Return a model to go on with."""
     from imagegen import registry
@@ -263,35 +265,21 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     """Train, as the only process or the first of several."""
     from imagegen import presets, registry
     from imagegen.data.store import load_pictures
-    from imagegen.train import choose, foundation, loop, run
-    from imagegen.train.learner import Learner, build, check
-    from imagegen.train.parallel import Order
-    from imagegen.train.watch import Watcher
+    from imagegen.train import choose, foundation, run
+    from imagegen.train.learner import check
 
-    promise, below = None, None
     known = registry.Model(registry.models_folder() / plan.name)
-    named, weighed = map(layer.origin, (foundation.NAME, foundation.WEIGHTS))
-    if named.startswith("--set") and layer.get(foundation.WEIGHTS) and named != weighed:
-        layer.put(foundation.WEIGHTS, None, named)  # they are those of the one named before
-    if begun := not plan.force and known.is_begun:
-        _take_over(layer, run.known(plan.name))
-    elif not plan.force and layer.get(foundation.SIZE) is None:
-        size = foundation.begun_size(layer, plan.name)
-        if size is not None:  # or its pictures would be others than those of its autoencoder
-            layer.put(foundation.SIZE, size, f"chosen for {foundation.name_for(plan.name)}")
-    if foundation.is_missing(layer):
-        below = foundation.plan(layer, plan.name)
-    elif layer.get(foundation.NAME) is not None and layer.get(foundation.WEIGHTS) is None:
-        foundation.follow(layer)
+    begun = not plan.force and known.is_begun
+    below = _settle(plan, layer, begun)
+    promise = None
     if layer.get(("train", "steps")) is None:
         promise = _choose(plan.data, layer, talk)
-    config, kind, network, sampling = _checked(layer)
     if (pictures := plan.pictures) is None:
+        data = _checked(layer)[0].data
         with console.progress(talk.as_json) as report:
-            pictures = load_pictures(plan.data, config.data, partial(report, "reading pictures"))
+            pictures = load_pictures(plan.data, data, partial(report, "reading pictures"))
         talk.describe(plan.name, plan.data, pictures)
-    autoencoder = foundation.build(config.autoencoder, pictures.shape)
-    family = build(kind, network, config, pictures, autoencoder)
+    config, family, sampling = _built(layer, pictures)
     if promise is not None:
         for setting, reason in family.choices(len(pictures)).items():
             talk.say(f"  {setting}: {reason}")
@@ -320,39 +308,99 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         stage = replace(plan, name=first, parent=None, stands_under=plan.name, pictures=pictures)
         _lead(stage, below, talk, world)
         foundation.pin(layer)
-        config, kind, network, sampling = _checked(layer)
+        config, family, sampling = _built(layer, pictures)
         if begun:
             run.refuse_other(known, config, pictures, plan.parent)
-        autoencoder = foundation.build(config.autoencoder, pictures.shape)
-        family = build(kind, network, config, pictures, autoencoder)
         plan = replace(plan, started=time.monotonic())
+    _run(plan, config, family, sampling, pictures, carried, talk, world)
+    if not plan.stands_under:
+        talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
+
+
+def _settle(plan: _Plan, layer: Layer, begun: bool) -> Layer | None:
+    """Fill in what a training that was begun had, and the autoencoder that is stood on.
+
+    Return the settings of that one if it is to be trained first.
+    """
+    from imagegen.train import foundation, run
+
+    named, weighed = map(layer.origin, (foundation.NAME, foundation.WEIGHTS))
+    if named.startswith("--set") and layer.get(foundation.WEIGHTS) and named != weighed:
+        layer.put(foundation.WEIGHTS, None, named)  # they are those of the one named before
+    if begun:
+        _take_over(layer, run.known(plan.name))
+    elif not plan.force and layer.get(foundation.SIZE) is None:
+        size = foundation.begun_size(layer, plan.name)
+        if size is not None:  # or its pictures would be others than those of its autoencoder
+            layer.put(foundation.SIZE, size, f"chosen for {foundation.name_for(plan.name)}")
+    if foundation.is_missing(layer):
+        return foundation.plan(layer, plan.name)
+    if layer.get(foundation.NAME) is not None and layer.get(foundation.WEIGHTS) is None:
+        foundation.follow(layer)
+    return None
+
+
+def _built(layer: Layer, pictures: Pictures) -> tuple[Config, Family, Settings]:
+    """Return all settings, the model that they make for these pictures, and those to draw with."""
+    from imagegen.train import foundation
+    from imagegen.train.learner import build
+
+    config, kind, network, sampling = _checked(layer)
+    autoencoder = foundation.build(config.autoencoder, pictures.shape)
+    return config, build(kind, network, config, pictures, autoencoder), sampling
+
+
+def _run(
+    plan: _Plan,
+    config: Config,
+    family: Family,
+    sampling: Settings,
+    pictures: Pictures,
+    carried: list[str],
+    talk: Narrator,
+    world: World,
+) -> None:
+    """Train a model that is ready, to its end or until it is stopped.
+
+    Args:
+        plan: what was asked for.
+        config: all settings.
+        family: the model, new or with the weights of its parent.
+        sampling: the settings to draw with.
+        pictures: all of them.
+        carried: what to say of the parent's weights, if it begins now.
+        talk: says how it goes.
+        world: the other processes.
+    """
+    from imagegen import registry
+    from imagegen.train import loop, run
+    from imagegen.train.learner import Learner
+    from imagegen.train.parallel import Order
+    from imagegen.train.watch import Watcher
+
     model = run.folder(plan.name)
     with registry.locked(model), _stop_on_signals() as stopped:
         sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
         talk.held_out(sides, config)
+        world.wait()
         if (end := run.finished(model)) is not None:
             talk.say(f"{plan.name} is finished: {end.reason} at step {end.step}")
             talk.event("ended", step=end.step, complete=True, reason=end.reason)
-            world.wait()
             world.tell(Order(-1))
-        else:
-            for line in carried:
-                talk.say(f"  {line}")
-            world.wait()
-            learner = Learner(family, sides.training, config, world)
-            watcher = Watcher(sides.training, sides.held_out, sides.index, sampling)
-            training = loop.Training(
-                model, learner, watcher, config, stopped.is_set, plan.started, world
-            )
-            with talk.progress(), _board(model, plan.tensorboard) as write:
-                for event in training.run():
-                    talk.show(event)
-                    write(event)
-            if talk.ended is not None and not talk.ended.complete:
-                _stopped(plan, talk.ended.reason, stopped.is_set())
-    if plan.stands_under:
-        return
-    talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
+            return
+        for line in carried:
+            talk.say(f"  {line}")
+        learner = Learner(family, sides.training, config, world)
+        watcher = Watcher(sides.training, sides.held_out, sides.index, sampling)
+        training = loop.Training(
+            model, learner, watcher, config, stopped.is_set, plan.started, world
+        )
+        with talk.progress(), _board(model, plan.tensorboard) as write:
+            for event in training.run():
+                talk.show(event)
+                write(event)
+        if talk.ended is not None and not talk.ended.complete:
+            _stopped(plan, talk.ended.reason, stopped.is_set())
 
 
 @contextmanager
@@ -370,13 +418,17 @@ def _board(model: registry.Model, wanted: bool) -> Iterator[Callable[[Event], No
         board.close()
 
 
+class NoRoomError(UserError):
+    """A training stopped, with everything saved, before the disk was full."""
+
+
 def _stopped(plan: _Plan, reason: str, by_user: bool) -> None:
     """End a command whose training is not complete."""
     how = f"imagegen train --resume {plan.name}"
     if plan.stands_under:
         how = "the same command" + (" without --force" if plan.force else "")
     if not by_user:
-        raise UserError(
+        raise NoRoomError(
             f"{reason}: stopped, with everything saved", f"make room, then go on with: {how}"
         )
     console.say(f"stopped and saved; go on with: {how}")
@@ -387,8 +439,8 @@ def _assist(data: str, name: str, world: World) -> None:
     """Train as one of several processes that the first one leads; say nothing."""
     from imagegen import presets, registry
     from imagegen.data.store import load_pictures
-    from imagegen.train import foundation, loop, run
-    from imagegen.train.learner import Learner, build
+    from imagegen.train import loop, run
+    from imagegen.train.learner import Learner
 
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process ends this one
         signal.signal(number, signal.SIG_IGN)
@@ -396,10 +448,8 @@ def _assist(data: str, name: str, world: World) -> None:
         world.wait()
         model = registry.find(name)
         layer = presets.Layer().over(model.settings())
-        config, kind, network, _ = _checked(layer)
-        pictures = load_pictures(data, config.data)
-        autoencoder = foundation.build(config.autoencoder, pictures.shape)
-        family = build(kind, network, config, pictures, autoencoder)
+        pictures = load_pictures(data, _checked(layer)[0].data)
+        config, family, _ = _built(layer, pictures)
         training = run.divide(model, config, pictures).training
         loop.assist(Learner(family, training, config, world), model, world)
     except UserError:  # the first process has said it, or is gone

@@ -1,4 +1,5 @@
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_one_that_fails_is_left_out_and_the_others_compared(call, tmp_path):
     assert "was trained otherwise" in found["left_out"]["gan"]
     assert "by another --name, or first: imagegen models rm s.gan" in answer.err
     assert (tmp_path / "s-compare.html").exists()
+
+
+def test_a_full_disk_ends_it(call, home, monkeypatch):
+    free = iter([10**9, 10**5, 10**5])
+    usage = shutil.disk_usage(home)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=next(free, 10**9)))
+    every = "train.checkpoint_every=1"
+    words = ["--budget", "4s", "--families", "gan,flow", "--name", "s", *SMALL, "--set", every]
+    answer = call("compare", "sample:smileys", *words, code=1)
+    assert "the disk is almost full" in answer.err
+    assert "the same `imagegen compare` again" in answer.err
+    assert [model.name for model in registry.models()] == ["s.gan"]
 
 
 def test_presets_of_different_sizes_are_compared_at_one(call, tmp_path):

@@ -306,3 +306,12 @@ def test_words_need_no_quotes(call: Call) -> None:
     call("generate", "worried", "face,", "flat", "--seed", 5, "-o", "a.png")
     call("generate", "worried face, flat", "--seed", 5, "-o", "b.png")
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_guidance_without_anything_to_be_told_is_refused(call: Call) -> None:
+    untold = ["data.labels=none", "data.captions=none", "data.size=16", "model.width=8"]
+    sets = [word for setting in untold for word in ("--set", setting)]
+    call("train", "sample:smileys", "--name", "plain", "--preset", "flow", "--steps", 2, *sets)
+    answer = call("generate", "-m", "plain", "--guidance", 2, code=2)
+    assert "--guidance 2: plain was trained without labels and text" in answer.err
+    call("generate", "-m", "plain", "--set", "sample.steps=2", "-o", "a.png")
