@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from imagegen.errors import UserError
 
@@ -113,6 +116,19 @@ def remove_checked(path: Path) -> None:
     """Remove a file written by `write_checked`; the data first, so that no sum is ever missing."""
     path.unlink(missing_ok=True)
     _sums_path(path).unlink(missing_ok=True)
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a file of JSON lines, leaving out any that a crash cut short."""
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(record, dict):
+                    yield record
 
 
 def _sums_path(path: Path) -> Path:

@@ -19,13 +19,10 @@ import json
 import os
 import re
 import shutil
-import tarfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -41,9 +38,6 @@ SEE = "imagegen models ls"
 WEIGHTS = "model.safetensors"
 INDEX = "index.safetensors"
 EVALUATION = "evaluation.json"
-_CHECKED = (WEIGHTS, f"{WEIGHTS}.sha256", INDEX, f"{INDEX}.sha256")
-_EXPORTED = ("config.yaml", "card.md", "data.json", "metrics.jsonl", EVALUATION, *_CHECKED)
-_MAX_MEMBER = 8 << 30  # bytes of one file in an imported archive
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -267,15 +261,24 @@ def load(model: Model) -> tuple[Family, str]:
     return family.eval().requires_grad_(False), digest
 
 
+def is_whole(model: Model) -> bool:
+    """Say whether a model's weights can be read, and fit their sum."""
+    try:
+        read_weights(model)
+    except UserError:
+        return False
+    return True
+
+
 def foundation(settings: AutoencoderSettings) -> Model | None:
     """Return the model that another one stands on, whatever its name is by now; None if it is gone.
 
     It is the one whose weights are the same; if there are several, a whole one, of that name if it
     can be.
     """
-    same = _with_weights(settings.weights or "")
+    same = with_weights(settings.weights or "")
     if len(same) > 1:
-        return min(same, key=lambda model: (not _is_whole(model), model.name != settings.name))
+        return min(same, key=lambda model: (not is_whole(model), model.name != settings.name))
     return same[0] if same else None
 
 
@@ -302,7 +305,7 @@ def load_foundation(settings: AutoencoderSettings) -> Family:
 def standing_on(model: Model) -> list[str]:
     """Return the names of the models that stand on this one, and can't draw without it."""
     weights = _sum(model)
-    if any(_is_whole(other) for other in _with_weights(weights) if other.name != model.name):
+    if any(is_whole(other) for other in with_weights(weights) if other.name != model.name):
         return []  # they can stand on its copy
     names = []
     for other in models():
@@ -315,7 +318,7 @@ def standing_on(model: Model) -> list[str]:
     return names
 
 
-def _with_weights(digest: str) -> list[Model]:
+def with_weights(digest: str) -> list[Model]:
     """Return the models whose weights have this sha256."""
     return [model for model in models() if digest and _sum(model) == digest]
 
@@ -441,129 +444,10 @@ def copy(model: Model, name: str) -> Model:
     Raises:
         UserError: if the name is taken.
     """
-    return _appear(name, lambda folder: shutil.copytree(model.path, folder, dirs_exist_ok=True))
+    return appear(name, lambda folder: shutil.copytree(model.path, folder, dirs_exist_ok=True))
 
 
-def export(model: Model, file: IO[bytes]) -> None:
-    """Write a model as an uncompressed tar archive, the same bytes for the same model.
-
-    What it stands on comes first. The training state stays behind: it is large, and of use only
-    where the pictures are.
-
-    Raises:
-        UserError: if the model is damaged, or what it stands on.
-    """
-    load(model)
-    both = [model]
-    settings = presets.check(model.settings()).autoencoder
-    if settings is not None and (below := foundation(settings)) is not None:
-        both.insert(0, below)
-    for one in both:
-        _check_index(one)
-    with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
-        for one in both:
-            newest = sorted(path.name for path in one.samples.glob("*.png"))[-1:]
-            for part in (*_EXPORTED, *(f"samples/{name}" for name in newest)):
-                path = one.path / part
-                if path.is_file():
-                    member = tarfile.TarInfo(f"{one.name}/{part}")
-                    member.size, member.mtime = path.stat().st_size, int(path.stat().st_mtime)
-                    with path.open("rb") as content:
-                        archive.addfile(member, content)
-
-
-def _check_index(model: Model) -> None:
-    """Raise UserError if a model has an index that is damaged or not its own."""
-    from imagegen.evaluate import copies
-
-    if model.index.exists():
-        copies.of(model)
-
-
-def import_(file: IO[bytes], name: str | None, origin: str) -> Model:
-    """Read an archive written by `export`. Only known members are read, and nothing is extracted.
-
-    Args:
-        file: the archive, read once from front to back.
-        name: the model's new name, or None for the one in the archive.
-        origin: what to call the archive in errors.
-
-    Raises:
-        UserError: if it is no such archive, is damaged, or the name is taken.
-    """
-    hint = "an archive comes from: imagegen models export NAME -o FILE"
-    folders: dict[str, dict[str, bytes]] = {}
-    trained_at: dict[str, float] = {}
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as archive:
-            for member in archive:
-                folder, _, part = member.name.partition("/")
-                wanted = part in _EXPORTED or re.fullmatch(r"samples/[\w-]+\.png", part)
-                if not member.isfile() or not wanted or len({*folders, folder}) > 2:
-                    raise UserError(f"{origin}: unexpected member {member.name!r}", hint)
-                if member.size > _MAX_MEMBER:
-                    raise UserError(f"{origin}: {member.name} is too large", hint)
-                content = archive.extractfile(member)
-                assert content is not None
-                folders.setdefault(folder, {})[part] = content.read()
-                if part == WEIGHTS:
-                    trained_at[folder] = member.mtime
-    except tarfile.TarError as error:
-        raise UserError(f"{origin} is no imagegen archive: {error}", hint) from None
-    for parts in folders.values() or [{}]:
-        for part in ("config.yaml", WEIGHTS, f"{WEIGHTS}.sha256"):
-            if part not in parts:
-                raise UserError(f"{origin} is no imagegen archive: {part} is missing", hint)
-
-    def fill(folder: Path, inner: str) -> None:
-        (folder / "samples").mkdir()
-        for part, part_bytes in folders[inner].items():
-            durable.write(folder / part, part_bytes)
-        model = Model(folder)
-        try:
-            presets.check(model.settings())
-            load(model)
-            _check_index(model)
-        except UserError as error:
-            reason = error.message.replace(f"{folder}/", "").replace(f"model {folder.name}: ", "")
-            raise UserError(f"{origin}: {reason}", hint) from None
-        os.utime(model.weights, (trained_at[inner], trained_at[inner]))
-
-    *below, last = folders
-    name = name or last
-    _check_free(name)
-    new = []
-    for inner in below:
-        weights = folders[inner][WEIGHTS]
-        same = _with_weights(hashlib.sha256(weights).hexdigest())
-        if not same:
-            new.append(_appear(_free_name(inner, but=name), partial(fill, inner=inner)))
-        elif not any(map(_is_whole, same)):
-            durable.write_checked(same[0].weights, weights)
-    try:
-        return _appear(name, partial(fill, inner=last))
-    except BaseException:
-        for model in new:
-            remove(model)
-        raise
-
-
-def _is_whole(model: Model) -> bool:
-    try:
-        read_weights(model)
-    except UserError:
-        return False
-    return True
-
-
-def _free_name(name: str, but: str) -> str:
-    """Return a name that no model has, and not `but`, as much like this one as can be."""
-    numbers = (f"{name[:60]}-{number}" for number in count(2))
-    taken = {path.name for path in models_folder().glob("*")} | {but}
-    return next(one for one in chain([name], numbers) if one not in taken)
-
-
-def _check_free(name: str) -> Path:
+def check_free(name: str) -> Path:
     """Return the folder of a model that does not exist yet.
 
     Raises:
@@ -578,9 +462,9 @@ def _check_free(name: str) -> Path:
     return target
 
 
-def _appear(name: str, fill: Callable[[Path], object]) -> Model:
+def appear(name: str, fill: Callable[[Path], object]) -> Model:
     """Make a model in a hidden folder, and give it its name only when it is whole."""
-    target = _check_free(name)
+    target = check_free(name)
     hidden = target.with_name(f".making-{name}")
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir(parents=True)
@@ -616,16 +500,3 @@ def save_weights(path: Path, family: Family, config: Config, step: int) -> str:
     tensors = {k: v.detach().cpu().contiguous() for k, v in family.drawn().items()}
     text = json.dumps(header, ensure_ascii=True, sort_keys=True)
     return durable.write_checked(path, save(tensors, {"imagegen": text}))
-
-
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a file of JSON lines, leaving out any that a crash cut short."""
-    if path.is_file():
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(record, dict):
-                    yield record

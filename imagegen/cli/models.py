@@ -168,7 +168,7 @@ def export(
     """
     import io
 
-    from imagegen import durable
+    from imagegen import archive, durable
     from imagegen.cli import console
 
     model = registry.find(name)
@@ -176,13 +176,13 @@ def export(
         raise SettingsError("an archive is not written to a terminal", "use -o FILE.tar")
     if output == "-" and as_json:
         raise SettingsError("--json and -o - both want stdout", "use -o FILE.tar with --json")
-    archive = io.BytesIO()
-    registry.export(model, archive)
+    data = io.BytesIO()
+    archive.write(model, data)
     if output == "-":
-        console.write_all(console.private_stdout(), archive.getvalue())
+        console.write_all(console.private_stdout(), data.getvalue())
         return
     path = Path(output or f"{name}.tar")
-    durable.write(path, archive.getvalue())
+    durable.write(path, data.getvalue())
     if as_json:
         console.emit_json({"exported": model.name, "path": str(path)})
     else:
@@ -198,11 +198,13 @@ def import_(
     """Take in a model that was exported elsewhere. Nothing in the archive is run."""
     import sys
 
+    from imagegen import archive
+
     if file == "-":
-        model = registry.import_(sys.stdin.buffer, name, "stdin")
+        model = archive.read(sys.stdin.buffer, name, "stdin")
     else:
-        with Path(file).open("rb") as archive:
-            model = registry.import_(archive, name, file)
+        with Path(file).open("rb") as data:
+            model = archive.read(data, name, file)
     _arrived(model, as_json)
 
 

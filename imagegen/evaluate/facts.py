@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagegen import presets, registry
+from imagegen import durable, presets, registry
 from imagegen.settings import Config
 from imagegen.train import history
 
@@ -183,7 +183,7 @@ def gather(model: registry.Model) -> Facts:
         complaints.append("evaluation.json is damaged: nothing of it can be read")
     elif state != "missing":
         evaluation = _read(Evaluation, found, "evaluation.json", complaints)
-    records = list(registry.lines(model.path / "metrics.jsonl"))
+    records = list(durable.lines(model.path / "metrics.jsonl"))
     channels, height, width = header["shape"]
     day = datetime.fromtimestamp(model.weights.stat().st_mtime, UTC).date()
     return Facts(

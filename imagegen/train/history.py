@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen import registry
+from imagegen import durable, registry
 
 Record = dict[str, Any]
 
@@ -65,12 +65,12 @@ def read(model: registry.Model) -> History:
     Whether it is running is asked first: so the files of one that is not are complete.
     """
     running = registry.is_training(model)
-    metrics = list(registry.lines(model.path / "metrics.jsonl"))
+    metrics = list(durable.lines(model.path / "metrics.jsonl"))
     return History(
         running,
         [record for record in metrics if not is_watched(record)],
         [record for record in metrics if is_watched(record)],
-        list(registry.lines(model.state / "journal.jsonl")),
+        list(durable.lines(model.state / "journal.jsonl")),
     )
 
 

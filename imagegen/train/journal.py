@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imagegen import durable, registry
+from imagegen import durable
 
 FILE = "journal.jsonl"
 STEPS, WATCHED, RATE, SPLIT = "steps", "watched", "rate", "split"
@@ -35,7 +35,7 @@ class Journal:
     def read(cls, path: Path) -> Journal:
         """Return the journal of a file; an empty one if there is none."""
         journal = cls(path)
-        for record in registry.lines(path):
+        for record in durable.lines(path):
             if isinstance(record.get("at"), int):
                 journal._take(record)
         return journal

@@ -468,5 +468,5 @@ class Training:
         """Forget what was logged after the state that training goes on from: it comes again."""
         path = self.model.path / "metrics.jsonl"
         if path.exists():
-            kept = [r for r in registry.lines(path) if r.get("step", 0) <= self.step]
+            kept = [r for r in durable.lines(path) if r.get("step", 0) <= self.step]
             durable.write(path, "".join(json.dumps(record) + "\n" for record in kept).encode())

@@ -232,7 +232,7 @@ def _defaults(settings: type[Settings]) -> dict[str, Any]:
 
 def finished(model: registry.Model) -> Finished | None:
     """Return how the training ended, or None if it has not."""
-    for record in registry.lines(model.state / FILE):
+    for record in durable.lines(model.state / FILE):
         if "finished" in record:
             return Finished(int(record["finished"]), str(record["reason"]))
     return None

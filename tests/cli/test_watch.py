@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from imagegen import registry
+from imagegen import durable, registry
 from imagegen.cli import watch
 from imagegen.train import history
 from tests.cli.conftest import Call
@@ -85,8 +85,8 @@ def test_a_trained_model_as_json(call: Call, trained: Path) -> None:
     lines = call("models", "watch", "smileys", "--json").out.splitlines()
     *records, state = map(json.loads, lines)
     assert [record.pop("event") for record in records] == ["decision", "progress", "finished"]
-    written = [*registry.lines(trained / "metrics.jsonl")]
-    written += registry.lines(trained / "state" / "journal.jsonl")
+    written = [*durable.lines(trained / "metrics.jsonl")]
+    written += durable.lines(trained / "state" / "journal.jsonl")
     assert sorted(map(str, records)) == sorted(map(str, written))
     assert state == {
         "event": "state", "state": "finished", "step": 6, "total": 6, "reason": "all steps done",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen import presets, registry
+from imagegen import durable, presets, registry
 from imagegen.images import metadata
 from imagegen.settings import seconds
 from imagegen.train import foundation
@@ -169,7 +169,7 @@ def test_one_that_is_stood_on_shows_what_comes_back_until_it_draws(
     often = ("--set", "train.watch_every=10", "--set", "train.sample_every=10")
     train(call, "--name", "tall", "--steps", 50, *often)
     below = registry.find("tall-autoencoder")
-    looks = [one for one in registry.lines(below.path / "metrics.jsonl") if "psnr" in one]
+    looks = [one for one in durable.lines(below.path / "metrics.jsonl") if "psnr" in one]
     # It has 20 steps, of which its flow learns in the last two: it draws at the end alone.
     assert [(one["step"], "copies" in one) for one in looks] == [(10, False), (20, True)]
     sheets = [Image.open(path) for path in sorted(below.samples.glob("*.png"))]
