@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,7 +19,7 @@ from imagegen.errors import ExitCode, SettingsError, UserError
 if TYPE_CHECKING:
     from imagegen.images.files import Opened
     from imagegen.images.pixels import Floats
-    from imagegen.post.batch import Source
+    from imagegen.post.batch import Finished, Source
     from imagegen.post.chain import Watch
     from imagegen.post.operations import Picture
 
@@ -111,16 +112,17 @@ def postprocess(
             f"--format {format_} is for streams; files are written as PNG", "use -o -"
         )
 
-    done = 0
-    failed: list[str] = []
     limit = max_megapixels * 1_000_000
+    tally = _Tally(as_json)
     sources: list[Source | None] = []
 
     def broken_off(kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is KeyboardInterrupt:
             known = f" of {len(sources)}" if sources and None not in sources else ""
             left = "the stream may end within one" if streaming else "no file is half written"
-            console.say(f"interrupted: {done}{known} pictures are written, the rest not; {left}")
+            console.say(
+                f"interrupted: {tally.done}{known} pictures are written, the rest not; {left}"
+            )
             os._exit(ExitCode.INTERRUPTED)  # Python would wait for the pictures in work
 
     with ExitStack() as stack:
@@ -151,27 +153,8 @@ def postprocess(
             jobs = min(os.cpu_count() or 1, len(sources) if None not in sources else 256)
 
         finishing = Finishing(chain, icc, limit, template, format_ == "pam", watcher)
-        results = finish(_with_stream(sources), finishing, jobs)
-        while True:
-            try:
-                item = next(results)
-            except StopIteration:
-                break
-            except UserError as error:  # a stream that breaks off; what came before is fine
-                if not done and not failed:
-                    raise
-                failed.append("stdin")
-                console.complain(error.message, error.hint)
-                if as_json:
-                    console.emit_json({"input": "stdin", "error": error.message})
-                break
+        for item in tally.good(finish(_with_stream(sources), finishing, jobs)):
             title = item.source.title
-            if item.problem:
-                failed.append(title)
-                console.complain(f"{title}: {item.problem}", item.hint)
-                if as_json:
-                    console.emit_json({"input": title, "error": item.problem})
-                continue
             for note in item.notes:
                 console.say(f"{title}: {note}")
             if format_ == "tar":
@@ -182,15 +165,50 @@ def postprocess(
                 name = str(item.source.path) if in_place else item.name
                 path = write(item.data, name)
                 extras = sink.beside(path or folder / f"{item.name}.png", item.extras)
-            done += 1
+            tally.done += 1
             reports = sink.reported(chain, title, item.reports)
             about = {"input": title, "steps": chain.records, "reports": item.reports}
             sink.tell(path, extras, reports, about if as_json else None)
-    if not done and not failed:
+    if not tally.done and not tally.failed:
         raise UserError("no pictures came in on stdin", "give files, or pipe pictures in")
-    if failed:
-        console.say(f"{len(failed)} of {done + len(failed)} pictures failed: {', '.join(failed)}")
-        raise typer.Exit(ExitCode.PARTIAL if done else ExitCode.FAILED)
+    if failed := tally.failed:
+        every = tally.done + len(failed)
+        console.say(f"{len(failed)} of {every} pictures failed: {', '.join(failed)}")
+        raise typer.Exit(ExitCode.PARTIAL if tally.done else ExitCode.FAILED)
+
+
+@dataclass
+class _Tally:
+    """How many pictures are written, and the titles of those that failed."""
+
+    as_json: bool
+    done: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def good(self, results: Iterator[Finished]) -> Iterator[Finished]:
+        """Yield the pictures that are finished, and say which are not, and why.
+
+        Raises:
+            UserError: if a stream breaks off before its first picture; after it, it just ends.
+        """
+        try:
+            for item in results:
+                if item.problem:
+                    self._fail(item.source.title, item.problem, item.hint)
+                else:
+                    yield item
+        except UserError as error:
+            if not self.done and not self.failed:
+                raise
+            self._fail("stdin", error.message.removeprefix("stdin: "), error.hint)
+
+    def _fail(self, title: str, problem: str, hint: str) -> None:
+        from imagegen.cli import console
+
+        self.failed.append(title)
+        console.complain(f"{title}: {problem}", hint)
+        if self.as_json:
+            console.emit_json({"input": title, "error": problem})
 
 
 def _sources(inputs: list[str], stack: ExitStack, in_place: bool) -> list[Source | None]:
