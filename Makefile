@@ -13,7 +13,7 @@ SETS ?= ../shared/data
 BENCH ?= bench
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation purposes finishes torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-labels bench-steps bench-peer bench-words bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation purposes finishes torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,7 +52,7 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-bench: bench-train bench-sample bench-evidence bench-budget  ## All benchmarks: their tables are in tests/bench/RESULTS.md
+bench: bench-train bench-sample bench-evidence bench-budget  ## The quick benchmarks; all tables are in tests/bench/RESULTS.md
 
 bench-train: install  ## How much of the machine's convolution rate training reaches
 	$(BIN)/python -m tests.bench.train_rate
@@ -71,6 +71,26 @@ bench-watching: install  ## What training says of a collapse, and of twenty pict
 
 bench-families: install  ## Each family on three sets, ten minutes each; BENCH=folder keeps them
 	$(BIN)/python -m tests.bench.families $(BENCH)
+
+bench-labels: install  ## The digit asked for, after half an hour of gan, flow and rnn
+	$(BIN)/python -m tests.bench.families $(BENCH) --minutes 30 --sets mnist --families gan flow rnn
+	$(BIN)/python -m tests.bench.labels $(BENCH) mnist-gan-30m mnist-flow-30m mnist-rnn-30m
+
+bench-steps: install  ## A flow of digits in 20, 10, 4, 2 steps and one, after half an hour
+	$(BIN)/python -m tests.bench.families $(BENCH) --minutes 30 --sets mnist --families flow
+	$(BIN)/python -m tests.bench.steps $(BENCH) mnist-flow-30m
+
+bench-peer: install  ## What another trainer makes of mnist in 10 minutes and in 60
+	test -d $(BENCH)/peer || { $(PYTHON) -m venv $(BENCH)/peer && \
+		$(BENCH)/peer/bin/pip install --quiet denoising-diffusion-pytorch==2.3.4; }
+	test -d $(BENCH)/mnist || unzip -q $(SETS)/mnist.zip -d $(BENCH)/mnist
+	$(BENCH)/peer/bin/python tests/bench/peer.py $(BENCH)/mnist $(BENCH)/by-peer --minutes 10 60
+	for minutes in 10 60; do \
+		$(BIN)/imagegen evaluate --pictures $(BENCH)/by-peer/$${minutes}m $(SETS)/mnist.zip; done
+
+bench-words: install  ## Emoji asked for in words, after an hour
+	IMAGEGEN_HOME=$(BENCH) $(BIN)/imagegen train $(SETS)/emoji.zip --preset icons --name icons --budget 1h
+	$(BIN)/python -m tests.bench.words $(BENCH) icons --guidance 1 1.5 2 4 --sheet $(BENCH)/icons.png
 
 bench-autoencoders: install  ## How much comes back, beside a small picture of as many numbers
 	$(BIN)/python -m tests.bench.autoencoders $(BENCH)

@@ -216,10 +216,11 @@ def read_weights(model: Model) -> tuple[bytes, str]:
     except durable.DamagedError as error:
         raise UserError(
             f"model {model.name}: {error.message}",
-            f"train it again, or import it again; or: imagegen models rm {model.name}",
+            "import it again, from an export of it or of a model that stands on it; or train it "
+            f"anew, after: imagegen models rm {model.name}",
         ) from None
     except UserError as error:
-        hint = "see whether the file is there, and whether you may read it"
+        hint = "see whether the file is there, and whether you may read it; or import it again"
         raise UserError(f"model {model.name}: {error.message}", hint) from None
 
 

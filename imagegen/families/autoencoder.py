@@ -418,8 +418,8 @@ _AT_ONCE = 64
 MOST_CODES = 1 << 16
 """Different tokens at most: each is a row of what an rnn learns."""
 _STEEP = 1.6
-"""Makes standard normal numbers come out of the sigmoid so evenly that all levels are used: the two
-at the ends half as often as those between."""
+"""Makes standard normal numbers come out of the sigmoid so evenly that all of a few levels are
+used: the two at the ends a third to a half as often as those between."""
 
 
 def _factor(shape: Shape, kind: str) -> int:

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from imagegen.errors import SettingsError
@@ -70,13 +70,16 @@ class Flow(Family):
         """How much more a label or text counts than it did in training: above 1, pictures are more
         typical of it and less varied, and take twice the time of 1. Untold it does nothing."""
 
-        @model_validator(mode="after")
-        def _jumps_as_learnt(self) -> Flow.Sampling:
-            if self.solver == "jump" and self.steps not in flow.JUMPS:
-                raise ValueError(
-                    f"should have {', '.join(map(str, flow.JUMPS))} steps where solver is jump"
-                )
-            return self
+        @field_validator("solver")
+        @classmethod
+        def _jumps_as_learnt(
+            cls, solver: flow.SolverOrJump, info: ValidationInfo
+        ) -> flow.SolverOrJump:
+            steps = info.data.get("steps")
+            if solver == "jump" and steps is not None and steps not in flow.JUMPS:
+                known = ", ".join(map(str, flow.JUMPS))
+                raise ValueError(f"jumps are {known}, not {steps}: set sample.steps=4 too")
+            return solver
 
     model: Model
 

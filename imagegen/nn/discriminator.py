@@ -43,7 +43,7 @@ class Discriminator(nn.Module):
     ) -> None:
         """Build for pictures of `shape`, (C, H, W), and what can be told of them."""
         super().__init__()
-        patch = 2 if max(shape[1:]) <= 48 else 4
+        patch = 4 if max(shape[1:]) > 48 and not any(side % 4 for side in shape[1:]) else 2
         grids = pyramid((shape[1] // patch, shape[2] // patch))
         widths = [width_at(width, grid) for grid in grids]
         features = widths[-1] * grids[-1][0] * grids[-1][1]

@@ -214,6 +214,8 @@ def _differences(old: Config, new: Config) -> list[str]:
             for key, inner in (value.items() if isinstance(value, dict) else [("", value)])
         }
 
+    if old.family != new.family:  # then nearly all the rest is something else
+        return [f"family {old.family} then, {new.family} now"]
     # What the version that began it did not know yet was as it is unless something else is set.
     kind = FAMILIES[old.family]
     sections = {"model": _defaults(kind.Model), "sample": _defaults(kind.Sampling)}

@@ -9,8 +9,8 @@ tests/bench/RESULTS.md.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 
 import numpy as np
 
@@ -20,8 +20,11 @@ COUNT = 1_000
 
 
 def main() -> None:
-    home, *models = sys.argv[1:]
-    os.environ["IMAGEGEN_HOME"] = home
+    words = argparse.ArgumentParser()
+    words.add_argument("home")
+    words.add_argument("models", nargs="+")
+    given = words.parse_args()
+    os.environ["IMAGEGEN_HOME"] = given.home
     from imagegen import registry
     from imagegen.data.store import from_images, to_tensor
     from imagegen.evaluate import drawn, features
@@ -31,7 +34,7 @@ def main() -> None:
 
     classify = digit_classifier(SETS)
     print("| model | right | the worst digit |\n|---|---|---|")
-    for name in models:
+    for name in given.models:
         found = registry.find(name)
         family, _ = registry.load(found)
         options = check_section(family.Sampling, "sample", found.settings())

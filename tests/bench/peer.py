@@ -5,7 +5,8 @@
 Runs without imagegen, in an environment of its own: pip install denoising-diffusion-pytorch==2.3.4.
 Its README's U-Net (dim 64, 1, 2, 4, 8) and batch of 32, 25 steps of DDIM; it is trained on the
 pictures of FOLDER. After each of the minutes it draws into a folder of OUT; drawing does not count.
-Score what it drew with: imagegen evaluate --pictures OUT/60m DATA.
+Score what it drew with: imagegen evaluate --pictures OUT/60m DATA. `make bench-peer` does all of
+it for mnist.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main() -> None:
     paths = sorted(given.folder.rglob("*.png"))
     size = (given.size, given.size)
     loaded = [np.asarray(Image.open(path).convert("RGB").resize(size)) for path in paths]
+    grey = all(Image.open(path).mode == "L" for path in paths)
     pictures = torch.from_numpy(np.stack(loaded)).permute(0, 3, 1, 2)
     network = Unet(dim=64, dim_mults=(1, 2, 4, 8))
     diffusion = GaussianDiffusion(
@@ -59,7 +61,8 @@ def main() -> None:
             drawn = diffusion.sample(batch_size=min(50, given.n - first))
             images = (drawn.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
             for number, image in enumerate(images, first):
-                Image.fromarray(image).save(out / f"{number}.png")
+                picture = Image.fromarray(image)
+                (picture.convert("L") if grey else picture).save(out / f"{number}.png")
 
 
 if __name__ == "__main__":

@@ -141,6 +141,14 @@ def test_its_latents_leave_as_an_array() -> None:
     assert np.allclose(alone[0], latents[69], atol=1e-4)
 
 
+@pytest.mark.parametrize("side", [48, 50, 54])
+def test_an_upscaler_with_a_discriminator_takes_all_even_sizes(side: int) -> None:
+    family = model(kind="half", adversarial=0.1, shape=(1, side, side))
+    images = torch.rand(4, 1, side, side)
+    loss, _ = family.loss(Batch(images, None, 1, 0.9, 4, Draws(1, 4)), "discriminator")
+    assert loss.isfinite()
+
+
 def test_a_discriminator_comes_in_late_and_trains_its_own_side() -> None:
     family = model(adversarial=0.1).train()
     assert family.due(0.5) == ("codec", "prior")

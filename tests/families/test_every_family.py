@@ -110,6 +110,15 @@ def test_the_loss_falls_on_ten_pictures(name: str) -> None:
         assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5]), phase
 
 
+def test_pictures_need_not_be_square(name: str) -> None:
+    kind, shape = FAMILIES[name], (3, 16, 24)
+    family = kind(kind.Model(width=16), shape, Condition(LABELS), foundation(name, shape))
+    for phase in family.phases:
+        assert family.loss(batch(family), phase)[0].isfinite()
+    drawn = next(iter(draw(family.eval(), [1], kind.Sampling())))[1]
+    assert drawn.size == (24, 16)
+
+
 def test_the_loss_draws_from_its_batch_alone(name: str) -> None:
     family = build(name)
     for phase in family.phases:

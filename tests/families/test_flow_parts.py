@@ -245,7 +245,7 @@ def test_a_network_is_itself_again_after_going_round() -> None:
 
 @pytest.mark.parametrize("steps", [3, 10, 16])
 def test_only_jumps_that_are_learnt_are_taken(steps: int) -> None:
-    with pytest.raises(ValueError, match="1, 2, 4, 8 steps where solver is jump"):
+    with pytest.raises(ValueError, match="jumps are 1, 2, 4, 8, not"):
         Flow.Sampling(solver="jump", steps=steps)
     options = Flow.Sampling(solver="jump", steps=8)
     with pytest.raises(SettingsError, match="has not learnt to jump"):

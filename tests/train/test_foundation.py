@@ -48,6 +48,15 @@ def steps(name: str) -> int:
     return int(registry.find(name).header()["step"])
 
 
+def test_force_does_not_delete_what_the_new_one_stands_on(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 10)
+    call("models", "rm", "tall", "--yes")
+    stands = ["--set", "autoencoder.name=tall-autoencoder"]
+    answer = train(call, "--name", "tall-autoencoder", "--steps", 4, *stands, "--force", code=2)
+    assert "--force would delete tall-autoencoder, which the new model is to stand on" in answer.err
+    assert steps("tall-autoencoder") == 4
+
+
 def test_one_command_trains_both(call: Call, home: Path) -> None:  # noqa: F811
     plan = train(call, "--name", "tall", "--steps", 10, "--dry-run")
     assert "rnn" in plan.err
