@@ -136,6 +136,9 @@ class Model:
                 raise ValueError
             _complete(header["config"])
             return header
+        except FileNotFoundError:
+            how = f"go on with: imagegen train --resume {self.name}"
+            raise UserError(f"model {self.name} is not trained yet", how) from None
         except OSError as error:
             raise UserError(f"cannot read {self.weights}: {error.strerror}", SEE) from None
         except (ValueError, KeyError, TypeError):

@@ -186,6 +186,11 @@ def _train(
                 hint = f"compare by another --name, or first: imagegen models rm {called}"
             console.say(f"{preset} is left out: {error.message}{f'; {hint}' if hint else ''}")
             continue
+        except RuntimeError as error:  # torch's, such as that memory is full
+            left_out[preset] = str(error).splitlines()[0]
+            failed = True
+            console.say(f"{preset} is left out: {left_out[preset]}")
+            continue
         except typer.Exit:
             console.say(f"or with the others: {AGAIN}")
             raise

@@ -228,12 +228,13 @@ def _take(
         file = _first(row, NAMES)
         if file is None:
             raise UserError(f"{where}: no file_name", "give every line one, or drop the line")
-        name = pictures.get(_same(str(folder / str(file).strip())))
+        name = pictures.get(_same(str(folder / str(file).strip().replace("\\", "/"))))
         if name is None:
             missing.append(f"{where}: {file}")
             continue
         names_some = True
         said = _first(row, TEXTS)
+        said = None if _is_nan(said) else said
         if not isinstance(said, str | None):
             raise UserError(
                 f"{where}: a caption should be text, got {json.dumps(said)[:60]}",
@@ -266,7 +267,7 @@ def _labels(where: str, given: object) -> tuple[str, ...]:
     """Return the labels that a cell or a value of JSON holds, none or more."""
     if isinstance(given, str):
         given = given.split(";")
-    if given is None or given != given:  # other programs write NaN for nothing
+    if given is None or _is_nan(given):
         return ()
     labels = []
     for one in given if isinstance(given, list) else [given]:
@@ -280,6 +281,11 @@ def _labels(where: str, given: object) -> tuple[str, ...]:
             )
         labels.append(_one_line(str(one)))
     return tuple(dict.fromkeys(filter(None, labels)))
+
+
+def _is_nan(value: object) -> bool:
+    """Say whether a value of JSON is NaN, which other programs write for nothing."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _one_line(text: str) -> str:

@@ -20,6 +20,7 @@ from PIL import Image, ImageColor
 from imagegen.data import captions
 from imagegen.data.decode import Picture, decode, decode_part
 from imagegen.data.scan import Entry, Problem, scan
+from imagegen.data.words import split
 from imagegen.errors import UserError
 from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
 from imagegen.settings import DataSettings
@@ -194,15 +195,19 @@ def load_pictures(
     labels = _labels(entries, said.labels, settings.labels in ("auto", "folders"))
     names = tuple(sorted({label for one in labels for label in one}))
     numbers = [tuple(map(names.index, one)) for one in labels]
-    texts = [said.texts.get(entry.name, "") for entry in entries]
     digests = [hashlib.sha256(image).digest() for image in images]
+    texts = [said.texts.get(entry.name, "") for entry in entries]
+    notes = [*said.notes, *_notes(pictures, labels, channels, settings, digests, skipped)]
+    if any(texts) and not any(map(split, texts)):
+        notes.append("captions are not used: no word is in any")
+        texts = [""] * len(texts)
     return Pictures(
         images=images,
         labels=np.array([one[0] if one else -1 for one in numbers]) if names else None,
         label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
-        notes=(*said.notes, *_notes(pictures, labels, channels, settings, digests, skipped)),
+        notes=tuple(notes),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
         texts=tuple(texts) if any(texts) else None,
@@ -292,6 +297,8 @@ def typical_side(source: str) -> int:
 def glance(source: str, settings: DataSettings) -> tuple[int, Channels]:
     """Return how many pictures a source seems to have, and of which kind a few dozen of them are.
 
+    As large a share as of those few is taken for broken.
+
     That none of those can be used is no error here: reading all will say more.
 
     Raises:
@@ -300,7 +307,8 @@ def glance(source: str, settings: DataSettings) -> tuple[int, Channels]:
     with scan(source) as found, pillow_warnings():
         results = [result for _, result in _decode_all(_few(found.entries), settings)]
     pictures = [result for result in results if isinstance(result, Picture)]
-    return len(found.entries), _channels(pictures, settings)
+    count = max(1, round(len(found.entries) * len(pictures) / len(results)))
+    return count, _channels(pictures, settings)
 
 
 def _few(entries: Sequence[Entry]) -> list[Entry]:

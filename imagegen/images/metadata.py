@@ -132,5 +132,5 @@ def _parameters(size: str, values: Mapping[str, Any]) -> str:
         "Model hash": str(values.get("weights", ""))[:10],
         "Version": values.get("software"),
     }
-    first = str(values.get("label", ""))
+    first = str(values.get("prompt") or values.get("label", ""))
     return f"{first}\n" + ", ".join(f"{key}: {value}" for key, value in fields.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -116,11 +116,13 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
     if label in known:
         return {label: 1.0}
     weights: dict[str, float | None] = {}
-    for part in map(str.strip, label.split(",")):
+    for part in _parts(known, label):
         name, colon, number = part.rpartition(":")
         alone = part in known or not colon  # a label may have a colon of its own
         if alone:
             name = part
+        if name == "none" and name not in known:
+            raise SettingsError(f"--label {label}: none goes alone", "leave the others out")
         if name not in known:
             shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
             raise SettingsError(
@@ -140,6 +142,19 @@ def _weights(known: Sequence[str], label: str) -> dict[str, float]:
             f"such as --label '{names[0]}:0.7,{names[-1]}:0.3'" if names[1:] else "leave it out",
         )
     return dict(zip(weights, given, strict=True))
+
+
+def _parts(known: Sequence[str], label: str) -> Iterator[str]:
+    """Yield what stands between the commas of `--label`; labels may have some of their own."""
+    most = 1 + max(name.count(",") for name in known)
+    pieces = label.split(",")
+    while pieces:
+        for count in range(min(most, len(pieces)), 0, -1):
+            part = ",".join(pieces[:count]).strip()
+            if part in known or part.rpartition(":")[0] in known:
+                break
+        yield part
+        del pieces[:count]
 
 
 def _number(text: str) -> float:

@@ -38,9 +38,11 @@ class Compared:
 COMPARED = (
     Compared("mnist", 10_000, "grey", 10, {"rnn": 0.020, "flow": 0.021, "latent-flow": 0.048}),
     Compared("textures", 2_720, "rgb", 10, {"flow": 0.092, "latent-flow": 0.160, "rnn": 0.160}),
-    Compared("dcss", 2_406, "rgba", 10, {"latent-flow": 0.349, "rnn": 0.347}),
+    Compared("dcss", 2_406, "rgba", 10, {"rnn": 0.347, "flow": 0.348, "latent-flow": 0.349}),
     Compared("emoji", 3_758, "rgba", 10, {"rnn": 0.259, "latent-flow": 0.273, "gan": 0.686}),
     Compared("smileys", 207, "rgba", 6, {"latent-flow": 0.171, "gan": 1.024}),
+    Compared("mnist", 10_000, "grey", 30, {"rnn": 0.012, "flow": 0.015, "latent-flow": 0.019}),
+    Compared("textures", 2_720, "rgb", 30, {"flow": 0.072, "latent-flow": 0.110, "gan": 0.301}),
 )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision, prepare_processor
-from imagegen.errors import UserError
+from imagegen.errors import SettingsError, UserError
 from imagegen.family import Batch, Condition, Family, shapes
 from imagegen.nn.conditioner import Told
 from imagegen.nn.draws import Draws
@@ -54,8 +54,13 @@ def check(family: Family, config: Config, world: World) -> None:
     """Check what only the networks, the device and the processes together can tell.
 
     Raises:
-        SettingsError: if the batch can't be shared, or the precision is not there or slower.
+        SettingsError: if the batch can't be shared, the precision is not there or slower, or there
+            is nothing to balance.
     """
+    if config.data.balance and not family.condition.labels:
+        raise SettingsError(
+            f"data.balance={config.data.balance:g}: these pictures have no labels", "leave it out"
+        )
     world.rows(config.train.batch_size, family.together)
     pick_precision(config.train.precision, pick_device(config.device))
 

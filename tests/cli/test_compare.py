@@ -10,6 +10,7 @@ from imagegen import registry
 from imagegen.cli import compare
 from imagegen.evaluate import comparison, own
 from imagegen.evaluate.measure import Evaluation
+from imagegen.families.gan import Gan
 
 SMALL = ("--set", "data.size=16", "--set", "model.width=16", "-n", 50)
 
@@ -66,6 +67,20 @@ def test_one_that_fails_is_left_out_and_the_others_compared(call, tmp_path):
     assert "was trained otherwise" in found["left_out"]["gan"]
     assert "by another --name, or first: imagegen models rm s.gan" in answer.err
     assert (tmp_path / "s-compare.html").exists()
+
+
+def test_one_that_breaks_down_is_left_out_too(call, monkeypatch):
+    def full(self, batch, phase):
+        raise RuntimeError("out of memory\nand much more")
+
+    monkeypatch.setattr(Gan, "loss", full)
+    answer = call(
+        "compare", "sample:smileys", "--budget", "4s", *SMALL, "--families", "gan,flow",
+        "--name", "s", "--json", code=3,
+    )  # fmt: skip
+    found = json.loads(answer.out)
+    assert [row["preset"] for row in found["rows"]] == ["flow"]
+    assert found["left_out"] == {"gan": "out of memory"}
 
 
 def test_a_full_disk_ends_it(call, home, monkeypatch):

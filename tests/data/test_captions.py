@@ -49,6 +49,15 @@ def test_texts_beside_pictures(folder: Path) -> None:
     assert chosen.texts == ("a red ant", "caf\u00e9")
 
 
+def test_captions_without_a_word_are_none(folder: Path) -> None:
+    (folder / "a.txt").write_text("\U0001f600")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.texts is None
+    assert "captions are not used: no word is in any" in found.notes
+    (folder / "b.txt").write_text("ant")
+    assert texts(folder) == ("\U0001f600", "ant", "", "")
+
+
 def test_captions_are_part_of_the_fingerprint(folder: Path) -> None:
     before = load_pictures(str(folder), SETTINGS).fingerprint
     (folder / "a.txt").write_text("an ant")
@@ -175,7 +184,7 @@ def test_several_labels_in_another_order_are_the_same(folder: Path) -> None:
     assert [found.label_names[one] for one in found.labels_of(0)] == ["red", "small"]
 
 
-@pytest.mark.parametrize("row", ["c\\d.png,ant", "c/d.png,ant", "./c/d.png,ant"])
+@pytest.mark.parametrize("row", ["c\\d.png,ant", "c/d.png,ant", "./c/d.png,ant", ".\\c\\d.png,ant"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_names_as_other_systems_write_them(folder: Path, row: str, end: str) -> None:
     (folder / "x.csv").write_bytes(end.join(["file_name,text", row, ""]).encode())
@@ -331,6 +340,7 @@ def test_keys_of_json_may_be_written_large_and_nan_is_nothing(folder: Path) -> N
         {"File_Name": "a.png", "Text": "an ant", "Label": 1},
         {"File_Name": "b.png", "Text": "a bee", "Label": 1.0},
         {"File_Name": "c/d.png", "Text": "a dog", "Label": float("nan")},
+        {"File_Name": "c/e.png", "Text": float("nan")},
     ]
     (folder / "about.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = load_pictures(str(folder), SETTINGS)

@@ -24,6 +24,8 @@ def test_labels_are_read_alone_and_mixed() -> None:
     odd = Condition(("a:b", "c,d"))
     assert tell.parse(odd, "c,d") == Ask({"c,d": 1.0})
     assert tell.parse(odd, "a:b:1") == Ask({"a:b": 1.0})
+    assert tell.parse(Condition(("a, b", "c")), "a, b,c") == Ask({"a, b": 0.5, "c": 0.5})
+    assert tell.parse(Condition(("a, b", "c")), "a, b:0.7,c:0.3") == Ask({"a, b": 0.7, "c": 0.3})
     assert tell.parse(BOTH, "cat,ant") == Ask({"cat": 0.5, "ant": 0.5})
 
 
@@ -31,6 +33,7 @@ def test_labels_are_read_alone_and_mixed() -> None:
     ("condition", "label", "text", "expected"),
     [
         (BOTH, "bat", None, "unknown label 'bat'; did you mean 'cat'"),
+        (BOTH, "none,cat", None, "none goes alone"),
         (BOTH, "cat:0.5", None, "sum up to 1"),
         (BOTH, "cat:-1,ant:2", None, "sum up to 1"),
         (BOTH, "cat:nan", None, "sum up to 1"),
