@@ -96,7 +96,8 @@ class Gan(Family):
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         gamma: Annotated[float, Field(ge=0)] = 0.5
         """Weight of the gradient penalties at first: more is more stable, less more varied; 0 is
-        without. For 32x32 pixels of grey; it grows with the numbers of a picture."""
+        without, and forgets most of a varied set. For 32x32 pixels of grey; it grows with the
+        numbers of a picture."""
         gamma_end: Annotated[float, Field(gt=0)] = 0.2
         """Weight of the gradient penalties at the end; the way there is geometric."""
         penalty_every: Annotated[int, Field(ge=1)] = 4
