@@ -178,22 +178,17 @@ def _train(
             train.train(data, name=called, budget=budget, presets=[preset], sets=sets)
         except train.NoRoomError as error:  # there is none for the others either
             raise UserError(error.message, f"make room, then go on with: {AGAIN}") from None
-        except UserError as error:
-            left_out[preset] = error.message
-            failed = failed or not isinstance(error, SettingsError)
-            hint = error.hint
-            if isinstance(error, OtherTrainingError):
-                hint = f"compare by another --name, or first: imagegen models rm {called}"
-            console.say(f"{preset} is left out: {error.message}{f'; {hint}' if hint else ''}")
-            continue
-        except RuntimeError as error:  # torch's, such as that memory is full
-            left_out[preset] = str(error).splitlines()[0]
-            failed = True
-            console.say(f"{preset} is left out: {left_out[preset]}")
-            continue
-        except typer.Exit:
+        except typer.Exit:  # a RuntimeError too
             console.say(f"or with the others: {AGAIN}")
             raise
+        except (UserError, RuntimeError) as error:  # torch's, such as that memory is full
+            left_out[preset] = str(error).partition("\n")[0]
+            failed = failed or not isinstance(error, SettingsError)
+            hint = error.hint if isinstance(error, UserError) else ""
+            if isinstance(error, OtherTrainingError):
+                hint = f"compare by another --name, or first: imagegen models rm {called}"
+            console.say(f"{preset} is left out: {left_out[preset]}{f'; {hint}' if hint else ''}")
+            continue
         models.append((preset, registry.find(called)))
     if not models:
         kind = UserError if failed else SettingsError

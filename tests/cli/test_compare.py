@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -81,6 +83,23 @@ def test_one_that_breaks_down_is_left_out_too(call, monkeypatch):
     found = json.loads(answer.out)
     assert [row["preset"] for row in found["rows"]] == ["flow"]
     assert found["left_out"] == {"gan": "out of memory"}
+
+
+def test_ctrl_c_in_a_training_ends_it(call, monkeypatch):
+    step = Gan.loss
+
+    def interrupted(self, batch, phase):
+        if batch.step == 9 and phase == "generator":  # the first few are for timing
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, phase)
+
+    monkeypatch.setattr(Gan, "loss", interrupted)
+    words = ["--budget", "9s", "--families", "gan,flow", "--name", "s", *SMALL]
+    answer = call("compare", "sample:smileys", *words, code=130)
+    assert "stopped and saved; go on with: imagegen train --resume s.gan" in answer.err
+    assert "or with the others: the same `imagegen compare` again" in answer.err
+    assert "left out" not in answer.err
+    assert [model.name for model in registry.models()] == ["s.gan"]
 
 
 def test_a_full_disk_ends_it(call, home, monkeypatch):
