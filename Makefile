@@ -83,7 +83,7 @@ bench-steps: install  ## A flow of digits in 20, 10, 4, 2 steps and one, after h
 bench-peer: install  ## What another trainer makes of mnist in 10 minutes and in 60
 	test -d $(BENCH)/peer || { $(PYTHON) -m venv $(BENCH)/peer && \
 		$(BENCH)/peer/bin/pip install --quiet denoising-diffusion-pytorch==2.3.4; }
-	test -d $(BENCH)/mnist || unzip -q $(SETS)/mnist.zip -d $(BENCH)/mnist
+	test -d $(BENCH)/mnist || $(BIN)/python -m zipfile -e $(SETS)/mnist.zip $(BENCH)/mnist
 	$(BENCH)/peer/bin/python tests/bench/peer.py $(BENCH)/mnist $(BENCH)/by-peer --minutes 10 60
 	for minutes in 10 60; do \
 		$(BIN)/imagegen evaluate --pictures $(BENCH)/by-peer/$${minutes}m $(SETS)/mnist.zip; done

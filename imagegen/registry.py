@@ -137,8 +137,7 @@ class Model:
             _complete(header["config"])
             return header
         except FileNotFoundError:
-            how = f"go on with: imagegen train --resume {self.name}"
-            raise UserError(f"model {self.name} is not trained yet", how) from None
+            raise _no_weights(self) from None
         except OSError as error:
             raise UserError(f"cannot read {self.weights}: {error.strerror}", SEE) from None
         except (ValueError, KeyError, TypeError):
@@ -211,9 +210,7 @@ def read_weights(model: Model) -> tuple[bytes, str]:
         UserError: if it is missing or damaged.
     """
     if not model.weights.is_file():
-        raise UserError(
-            f"model {model.name} has no weights yet", f"imagegen train --resume {model.name}"
-        )
+        raise _no_weights(model)
     try:
         return durable.read_checked(model.weights)
     except durable.DamagedError as error:
@@ -225,6 +222,12 @@ def read_weights(model: Model) -> tuple[bytes, str]:
     except UserError as error:
         hint = "see whether the file is there, and whether you may read it; or import it again"
         raise UserError(f"model {model.name}: {error.message}", hint) from None
+
+
+def _no_weights(model: Model) -> UserError:
+    return UserError(
+        f"model {model.name} has no weights yet", f"imagegen train --resume {model.name}"
+    )
 
 
 def load(model: Model) -> tuple[Family, str]:

@@ -170,8 +170,12 @@ def generate(
         extras = encode_extras(result.extras, values)
         beside = sink.beside(path or Path(config.output.folder) / f"{name}.png", extras)
         reports = sink.reported(chain, name, result.reports)
-        about = {"seed": one, "model": found.name, "sha256": hashlib.sha256(data).hexdigest()}
-        about["reports"] = result.reports
+        about = {
+            "seed": one,
+            "model": found.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "reports": result.reports,
+        }
         sink.tell(path, beside, reports, about if as_json else None)
         if grid is not None:
             kept.append(to_image(result.pixels))

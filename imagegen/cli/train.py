@@ -298,13 +298,12 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     if plan.parent is not None and not (begun and not run.is_new(known)):
         carried = run.carry_over(plan.parent, family)
     first = foundation.name_for(plan.name)
-    stood_on = registry.foundation(config.autoencoder) if config.autoencoder is not None else None
-    if plan.force and stood_on == known:
-        raise SettingsError(
-            f"--force would delete {plan.name}, which the new model is to stand on",
-            "give the new one another name: --name NAME",
-        )
     if plan.force and known.path.exists():  # only now that nothing else can be refused
+        if config.autoencoder is not None and registry.foundation(config.autoencoder) == known:
+            raise SettingsError(
+                f"--force would delete {plan.name}, which the new model is to stand on",
+                "give the new one another name: --name NAME",
+            )
         if below is not None:
             registry.check_removable(registry.Model(known.path.with_name(first)), [plan.name])
         registry.remove(known)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from imagegen.data.words import split
 from imagegen.errors import UserError
 from imagegen.images.reading import BadPictureError
 
@@ -92,6 +93,9 @@ def read(
         found.texts = {name: from_name(name) for name in pictures}
     elif source == "auto":
         _take_beside(pictures, others, found)
+    if found.texts and not any(map(split, found.texts.values())):
+        found.notes.append("captions are not used: no word is in any")
+        found.texts = {}
     if found.texts and len(found.texts) < len(pictures):
         found.notes.append(
             f"{len(pictures) - len(found.texts):,} of {len(pictures):,} pictures have no caption"
@@ -213,7 +217,7 @@ def _take(
         pictures: the names of all, by what is the `_same` of them.
         found: gets the captions and labels, and what the user may want to know.
     """
-    folder = PurePosixPath(table).parent
+    folder = str(PurePosixPath(table).parent)
     missing: list[str] = []
     names_some = False
     rows = _rows(table, _decoded(table, load))
@@ -228,13 +232,12 @@ def _take(
         file = _first(row, NAMES)
         if file is None:
             raise UserError(f"{where}: no file_name", "give every line one, or drop the line")
-        name = pictures.get(_same(str(folder / str(file).strip().replace("\\", "/"))))
+        name = pictures.get(_same(folder, str(file).strip()))
         if name is None:
             missing.append(f"{where}: {file}")
             continue
         names_some = True
         said = _first(row, TEXTS)
-        said = None if _is_nan(said) else said
         if not isinstance(said, str | None):
             raise UserError(
                 f"{where}: a caption should be text, got {json.dumps(said)[:60]}",
@@ -255,19 +258,23 @@ def _take(
         )
 
 
-def _same(name: str) -> str:
+def _same(*parts: str) -> str:
     """Return what is the same for the name of a file however a system or program writes it.
 
     macOS takes letters with marks apart, Windows has another stroke between folders.
+
+    Args:
+        parts: its folder and its name, or all in one.
     """
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+    path = PurePosixPath(*(part.replace("\\", "/") for part in parts))
+    return unicodedata.normalize("NFC", str(path))
 
 
 def _labels(where: str, given: object) -> tuple[str, ...]:
     """Return the labels that a cell or a value of JSON holds, none or more."""
     if isinstance(given, str):
         given = given.split(";")
-    if given is None or _is_nan(given):
+    if given is None:
         return ()
     labels = []
     for one in given if isinstance(given, list) else [given]:
@@ -281,11 +288,6 @@ def _labels(where: str, given: object) -> tuple[str, ...]:
             )
         labels.append(_one_line(str(one)))
     return tuple(dict.fromkeys(filter(None, labels)))
-
-
-def _is_nan(value: object) -> bool:
-    """Say whether a value of JSON is NaN, which other programs write for nothing."""
-    return isinstance(value, float) and math.isnan(value)
 
 
 def _one_line(text: str) -> str:
@@ -359,7 +361,9 @@ def _columns(text: str) -> tuple[str, list[str]] | None:
 
 
 def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
-    return next((row[column] for column in columns if row.get(column) not in (None, "")), None)
+    """Return the first of these columns that says something; JSON of others has NaN for nothing."""
+    values = (row.get(column) for column in columns)
+    return next((one for one in values if one == one and one not in (None, "")), None)
 
 
 def _beside(name: str, load: Callable[[], bytes]) -> tuple[str, bool]:

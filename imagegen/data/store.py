@@ -20,7 +20,6 @@ from PIL import Image, ImageColor
 from imagegen.data import captions
 from imagegen.data.decode import Picture, decode, decode_part
 from imagegen.data.scan import Entry, Problem, scan
-from imagegen.data.words import split
 from imagegen.errors import UserError
 from imagegen.images.reading import BadPictureError, open_picture, pillow_warnings
 from imagegen.settings import DataSettings
@@ -195,19 +194,15 @@ def load_pictures(
     labels = _labels(entries, said.labels, settings.labels in ("auto", "folders"))
     names = tuple(sorted({label for one in labels for label in one}))
     numbers = [tuple(map(names.index, one)) for one in labels]
-    digests = [hashlib.sha256(image).digest() for image in images]
     texts = [said.texts.get(entry.name, "") for entry in entries]
-    notes = [*said.notes, *_notes(pictures, labels, channels, settings, digests, skipped)]
-    if any(texts) and not any(map(split, texts)):
-        notes.append("captions are not used: no word is in any")
-        texts = [""] * len(texts)
+    digests = [hashlib.sha256(image).digest() for image in images]
     return Pictures(
         images=images,
         labels=np.array([one[0] if one else -1 for one in numbers]) if names else None,
         label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
-        notes=tuple(notes),
+        notes=(*said.notes, *_notes(pictures, labels, channels, settings, digests, skipped)),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
         texts=tuple(texts) if any(texts) else None,

@@ -43,6 +43,7 @@ class Discriminator(nn.Module):
     ) -> None:
         """Build for pictures of `shape`, (C, H, W), and what can be told of them."""
         super().__init__()
+        # Of all that make pictures only upscalers make larger ones that four does not divide.
         patch = 4 if max(shape[1:]) > 48 and not any(side % 4 for side in shape[1:]) else 2
         grids = pyramid((shape[1] // patch, shape[2] // patch))
         widths = [width_at(width, grid) for grid in grids]

@@ -5,9 +5,9 @@
 
 Trains by the presets of those names, one after the other on a machine that should do nothing else,
 and evaluates each model against the pictures of its set: 1,000 pictures, KID with its interval, and
-the floor, what held-out pictures score. The set "smileys" is the bundled one.
-HOME keeps the models; what it has is not done again, and a
-training that was broken off goes on. Prints a table of tests/bench/RESULTS.md.
+the floor, what held-out pictures score. The set "smileys" is the bundled one. HOME keeps the
+models; what it has is not done again, and a training that was broken off goes on. Prints a table of
+tests/bench/RESULTS.md.
 """
 
 from __future__ import annotations
