@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
-from imagegen.data.words import split
+from imagegen.data.words import TOKENS, split
 from imagegen.errors import UserError
 from imagegen.images.reading import BadPictureError
 
@@ -99,6 +99,12 @@ def read(
     if found.texts and len(found.texts) < len(pictures):
         found.notes.append(
             f"{len(pictures) - len(found.texts):,} of {len(pictures):,} pictures have no caption"
+        )
+    longer = [name for name, text in found.texts.items() if len(split(text)) > TOKENS]
+    if longer:
+        found.notes.append(
+            f"{_many(longer, 'caption has', 'captions have')} more than {TOKENS} words, such as "
+            f"that of {longer[0]}: the first {TOKENS} count"
         )
     return Said(found.texts, found.labels, tuple(found.notes))
 

@@ -49,6 +49,17 @@ def test_texts_beside_pictures(folder: Path) -> None:
     assert chosen.texts == ("a red ant", "caf\u00e9")
 
 
+def test_captions_of_many_words_are_named(folder: Path) -> None:
+    (folder / "a.txt").write_text("ant " * 32)
+    (folder / "b.txt").write_text("bee " * 33)
+    found = load_pictures(str(folder), SETTINGS)
+    assert "1 caption has more than 32 words, such as that of b.png: the first 32 count" in (
+        found.notes
+    )
+    assert found.texts is not None
+    assert found.texts[1].count("bee") == 33  # the text itself is kept
+
+
 def test_captions_without_a_word_are_none(folder: Path) -> None:
     (folder / "a.txt").write_text("\U0001f600")
     found = load_pictures(str(folder), SETTINGS)
