@@ -1,6 +1,6 @@
 """How much of a picture comes back, beside a plain picture of as many numbers?
 
-    python -m tests.bench.autoencoders HOME [--minutes 10] [--sets textures dcss]
+    python -m tests.bench.autoencoders HOME [--minutes 10] [--sets textures dcss] [--kinds kl fsq]
 
 Trains an autoencoder of each kind at 32 pixels and sends the held-out pictures through it: peak
 signal-to-noise ratio in dB, beside that of the same pictures made small and large again (bicubic,
@@ -27,7 +27,8 @@ from imagegen.images.grid import sheet
 from imagegen.sample.draw import to_pictures
 from tests.bench.command import SETS, imagegen
 
-KINDS = {"kl": "autoencoder-faithful", "fsq": "tokenizer"}
+KINDS = {"kl": "autoencoder-faithful", "fsq": "tokenizer", "fsq-1000": "autoencoder"}
+"""Presets by what the models are called. The last has four numbers a cell, the tokenizer two."""
 
 
 def decibels(x: torch.Tensor, y: torch.Tensor) -> float:
@@ -39,17 +40,18 @@ def main() -> None:
     words.add_argument("home", type=Path)
     words.add_argument("--minutes", type=float, default=10)
     words.add_argument("--sets", nargs="+", default=["textures", "dcss"])
+    words.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     given = words.parse_args()
     os.environ["IMAGEGEN_HOME"] = str(given.home)
     print("| set | kind | numbers | dB, held out | bicubic of as many | better by | codes used |")
     print("|---|---|---|---|---|---|---|")
     for name in given.sets:
-        for kind, preset in KINDS.items():
+        for kind in given.kinds:
             model = registry.Model(registry.models_folder() / f"{name}-{kind}")
             imagegen(
                 given.home, "train", SETS / f"{name}.zip", "--name", model.name,
-                "--preset", preset, "--budget", f"{given.minutes * 60:g}s",
-                "--set", "data.size=32", "--set", f"model.kind={kind}",
+                "--preset", KINDS[kind], "--budget", f"{given.minutes * 60:g}s",
+                "--set", "data.size=32", "--set", f"model.kind={kind.split('-')[0]}",
             )  # fmt: skip
             family, _ = registry.load(model)
             assert isinstance(family, Autoencoder)
@@ -63,7 +65,7 @@ def main() -> None:
             small = F.interpolate(held, (side, side), mode="bicubic", antialias=True)
             plain = F.interpolate(small, held.shape[2:], mode="bicubic")
             used = ""
-            if kind == "fsq":
+            if family.model.kind == "fsq":
                 tokens = family.tokens(torch.from_numpy(family.describe(pictures.images)))
                 used = f"{len(tokens.unique()) / family.codes:.1%} of {family.codes}"
             ours, theirs = decibels(again, held), decibels(plain, held)
