@@ -1,6 +1,6 @@
 """How good is a flow in one, two, four, ten and twenty steps?
 
-    python -m tests.bench.steps HOME MODEL...
+    python -m tests.bench.steps HOME MODEL... [--count 4000]
 
 Evaluates each model, trained before, drawn in so many steps. Prints a table of RESULTS.md.
 """
@@ -21,6 +21,7 @@ def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("home", type=Path)
     words.add_argument("models", nargs="+")
+    words.add_argument("--count", type=int, default=1000, help="Pictures to draw.")
     given = words.parse_args()
     print("| model | steps | solver | KID | coverage | of the first |")
     print("|---|---|---|---|---|---|")
@@ -28,6 +29,7 @@ def main() -> None:
         first = 0.0
         for steps, solver in WAYS:
             sets = ["--set", f"sample.steps={steps}", "--set", f"sample.solver={solver}"]
+            sets += ["-n", given.count]
             found = json.loads(imagegen(given.home, "evaluate", model, *sets, "--json"))
             low, high = found["kid_interval"]
             first = first or found["kid"]
