@@ -2,12 +2,14 @@
 
     python -m tests.bench.families HOME [--minutes 10] [--sets mnist textures dcss]
         [--families gan flow autoencoder rnn latent-flow] [--set KEY=VALUE ...]
+        [--sheet FILE.png [--peer FOLDER...]]
 
 Trains by the presets of those names, one after the other on a machine that should do nothing else,
 and evaluates each model against the pictures of its set: 1,000 pictures, KID with its interval, and
 the floor, what held-out pictures score. The set "smileys" is the bundled one. HOME keeps the
 models; what it has is not done again, and a training that was broken off goes on. Prints a table of
-tests/bench/RESULTS.md.
+tests/bench/RESULTS.md. The sheet has a line a family, seeds 42 and on, none picked, for the last of
+the minutes, between real pictures and those of another trainer, a folder a set.
 """
 
 from __future__ import annotations
@@ -18,9 +20,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
+from imagegen.data.store import load_pictures, to_tensor
+from imagegen.images.grid import lines
+from imagegen.sample.draw import to_pictures
+from imagegen.settings import DataSettings
 from tests.bench.command import SETS, imagegen
 
 SEEDS = 64
+SHOWN, SIDE, GAP = 6, 64, 8
+"""Pictures of each set in a line of the sheet, their pixels a side, and those between sets."""
+
+
+def source(kind: str) -> str:
+    return "sample:smileys" if kind == "smileys" else str(SETS / f"{kind}.zip")
 
 
 def measured(
@@ -31,11 +45,10 @@ def measured(
     path = home / f"{name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    source = "sample:smileys" if kind == "smileys" else SETS / f"{kind}.zip"
     more = [word for one in ("data.size=32", *sets) for word in ("--set", one)]
     start = time.monotonic()
     imagegen(
-        home, "train", source, "--name", name, "--preset", family,
+        home, "train", source(kind), "--name", name, "--preset", family,
         "--budget", f"{minutes * 60:g}s", *more,
     )  # fmt: skip
     took = time.monotonic() - start
@@ -62,6 +75,27 @@ def line(kind: str, family: str, minutes: float, found: dict[str, object]) -> st
     )
 
 
+def strip(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay the first pictures side by side, on white."""
+    page = Image.new("RGBA", (SHOWN * SIDE + GAP, SIDE), "white")
+    for index, picture in enumerate(pictures[:SHOWN]):
+        tile = picture.convert("RGBA").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        page.alpha_composite(tile, (index * SIDE, 0))
+    return page
+
+
+def real(kind: str) -> Image.Image:
+    """Return pictures of a set, from all over it."""
+    images = load_pictures(source(kind), DataSettings(size=32)).images
+    return strip(to_pictures(to_tensor(images[:: len(images) // SHOWN])))
+
+
+def saved(folder: Path) -> Image.Image:
+    """Return the first pictures of a folder, by the numbers of their names."""
+    numbered = sorted(folder.glob("*.png"), key=lambda path: (len(path.name), path.name))
+    return strip([Image.open(path) for path in numbered[:SHOWN]])
+
+
 def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("home", type=Path)
@@ -71,6 +105,8 @@ def main() -> None:
         "--families", nargs="+", default=["gan", "flow", "autoencoder", "rnn", "latent-flow"]
     )
     words.add_argument("--set", nargs="+", default=[], dest="settings")
+    words.add_argument("--sheet", type=Path)
+    words.add_argument("--peer", nargs="+", default=[], type=Path)
     given = words.parse_args()
     given.home.mkdir(parents=True, exist_ok=True)
     print(
@@ -83,6 +119,16 @@ def main() -> None:
             for family in given.families:
                 found = measured(given.home, family, kind, minutes, given.settings)
                 print(line(kind, family, minutes, found), flush=True)
+    if given.sheet:
+        rows = [("real pictures", [real(kind) for kind in given.sets])]
+        for family in given.families:
+            names = [f"{kind}-{family}-{given.minutes[-1]:g}m" for kind in given.sets]
+            kids = [json.loads((given.home / f"{name}.json").read_text())["kid"] for name in names]
+            title = f"{family}: KID {', '.join(f'{kid:.3f}' for kid in kids)}"
+            rows.append((title, [saved(given.home / "pictures" / name) for name in names]))
+        if given.peer:
+            rows.append(("another trainer", [saved(folder) for folder in given.peer]))
+        lines(rows).save(given.sheet)
 
 
 if __name__ == "__main__":
