@@ -93,7 +93,6 @@ def train(
 
     from imagegen import presets as preset_files
     from imagegen import registry
-    from imagegen.train import run
 
     parent = None
     layer = preset_files.Layer()
@@ -104,12 +103,10 @@ def train(
             "--continue-from": continue_from,
         }  # fmt: skip
         _refuse(given)
-        model = _find_begun(resume)
-        layer, name = model.settings(), model.name
-        known = registry.data(model)
-        data = data or str(known.get("source", ""))
-        if "continued_from" in known and run.is_new(model):
-            parent = registry.find(known["continued_from"]["name"])
+        name, layer, source, start = _begun(resume)
+        data = data or source
+        if start is not None:
+            parent = registry.find(start)
     elif continue_from is not None:
         parent = registry.find(continue_from)
         layer = parent.settings()
@@ -159,7 +156,8 @@ def train(
     from imagegen.device import pick_device
 
     pick_device(config.device)
-    plan = _Plan(data, name, parent, force, tensorboard, dry_run, started)
+    asked = preset_files.Layer().over(layer)
+    plan = _Plan(data, name, parent, force, tensorboard, dry_run, started, asked)
     if dry_run:
         _lead(plan, layer, talk, World())
         return
@@ -185,8 +183,10 @@ class _Plan:
     tensorboard: bool
     dry_run: bool
     started: float
-    stands_under: str = ""
-    """The model that it is trained for, by the same command."""
+    asked: Layer
+    """All settings, before any is chosen."""
+    above: _Plan | None = None
+    """Of the model that it is trained for, by the same command."""
     pictures: Pictures | None = None
     """What was read for that one."""
 
@@ -220,22 +220,25 @@ def _refuse(given: Mapping[str, object]) -> None:
             )
 
 
-def _find_begun(name: str) -> registry.Model:
-    """Return a model to go on with."""
+def _begun(name: str) -> tuple[str, Layer, str, str | None]:
+    """Return a model to go on with, which may still wait for the autoencoder that it stands on.
+
+    That is its name, its settings, where its pictures are, and the name of the model that it has
+    yet to start from, if any.
+    """
     from imagegen import registry
-    from imagegen.train import foundation
+    from imagegen.train import foundation, run
 
     try:
-        return registry.find(name)
+        model = registry.find(name)
     except NotFoundError:
-        first = registry.models_folder() / foundation.name_for(name)
-        if not registry.Model(first).is_begun:
+        if (found := foundation.remembered(name)) is None:
             raise
-        raise NotFoundError(
-            f"model '{name}' is not begun: {first.name}, which it is to stand on, comes first",
-            "to go on with both, give the command that began them again, without --resume "
-            "or --force",
-        ) from None
+        first = registry.find(foundation.name_for(name))
+        return name, found[0], str(registry.data(first).get("source", "")), found[1]
+    known = registry.data(model)
+    start = known.get("continued_from", {}).get("name") if run.is_new(model) else None
+    return model.name, model.settings(), str(known.get("source", "")), start
 
 
 def _choose_family(layer: Layer, data: str, begun: str | None) -> tuple[Layer, Choice | None]:
@@ -310,7 +313,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     if below is not None:
         talk.say(f"first the autoencoder that it stands on, {first}; then {plan.name}")
         below.put(("data",), config.data.model_dump(), "that of the model")
-        stage = replace(plan, name=first, parent=None, stands_under=plan.name, pictures=pictures)
+        stage = replace(plan, name=first, parent=None, above=plan, pictures=pictures)
         _lead(stage, below, talk, world)
         talk.say(f"now {plan.name}, on {first}")
         foundation.pin(layer)
@@ -319,7 +322,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
             run.refuse_other(known, config, pictures, plan.parent)
         plan = replace(plan, started=time.monotonic())
     _run(plan, config, family, sampling, pictures, carried, talk, world)
-    if not plan.stands_under:
+    if plan.above is None:
         talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
 
 
@@ -379,7 +382,7 @@ def _run(
         world: the other processes.
     """
     from imagegen import registry
-    from imagegen.train import loop, run
+    from imagegen.train import foundation, loop, run
     from imagegen.train.learner import Learner
     from imagegen.train.parallel import Order
     from imagegen.train.watch import Watcher
@@ -387,6 +390,11 @@ def _run(
     model = run.folder(plan.name)
     with registry.locked(model), _stop_on_signals() as stopped:
         sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
+        if (above := plan.above) is not None:
+            start = None if above.parent is None else above.parent.name
+            foundation.remember(above.name, above.asked, start)
+        else:
+            foundation.forget(plan.name)
         talk.held_out(sides, config)
         world.wait()
         if (end := run.finished(model)) is not None:
@@ -430,9 +438,7 @@ class NoRoomError(UserError):
 
 def _stopped(plan: _Plan, reason: str, by_user: bool) -> None:
     """End a command whose training is not complete."""
-    how = f"imagegen train --resume {plan.name}"
-    if plan.stands_under:
-        how = "the same command" + (" without --force" if plan.force else "")
+    how = f"imagegen train --resume {(plan.above or plan).name}"
     if not by_user:
         raise NoRoomError(
             f"{reason}: stopped, with everything saved", f"make room, then go on with: {how}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from imagegen import presets, registry
+import json
+from pathlib import Path
+
+from imagegen import durable, presets, registry
 from imagegen.data.store import KINDS
 from imagegen.errors import NotFoundError, SettingsError
 from imagegen.families import FAMILIES
@@ -16,6 +19,8 @@ SIZE = ("data", "size")
 PRIOR_SHARE = ("model", "prior_share")
 LITTLE = 0.1
 """Of the training of an autoencoder, what its own flow gets when another draws its latents."""
+ABOVE = "above.json"
+"""In an autoencoder's folder, what is to be trained on it, until that has begun."""
 _SHARED = (
     ("device",),
     *(
@@ -48,6 +53,38 @@ def begun_size(layer: presets.Layer, name: str) -> int | str | None:
             size: int | str = model.settings().get(SIZE)
             return size
     return None
+
+
+def remember(name: str, asked: presets.Layer, parent: str | None) -> None:
+    """Write down what is to be trained on the autoencoder that is trained for it.
+
+    Nothing else knows of it before it has begun.
+
+    Args:
+        name: of the model.
+        asked: its settings, before any is chosen.
+        parent: the name of the model that it is to start from.
+    """
+    record = {"settings": asked.values, "continue_from": parent}
+    durable.write(_above(name), json.dumps(record).encode())
+
+
+def remembered(name: str) -> tuple[presets.Layer, str | None] | None:
+    """Return the settings and the parent's name that `remember` wrote down, if it did."""
+    try:
+        record = json.loads(_above(name).read_bytes())
+    except (FileNotFoundError, ValueError):  # or damaged: the command that began it still helps
+        return None
+    return presets.Layer(record["settings"]), record["continue_from"]
+
+
+def forget(name: str) -> None:
+    """Delete what `remember` wrote down, as the model has begun."""
+    _above(name).unlink(missing_ok=True)
+
+
+def _above(name: str) -> Path:
+    return registry.models_folder() / name_for(name) / ABOVE
 
 
 def plan(layer: presets.Layer, name: str) -> presets.Layer:

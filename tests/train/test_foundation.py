@@ -128,7 +128,10 @@ def test_both_travel_together(call: Call) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("stage", ["both-autoencoder", "both"])
-def test_an_interrupted_command_goes_on_in_either_stage(home: Path, run: Run, stage: str) -> None:
+@pytest.mark.parametrize("how", ["again", "--resume"])
+def test_an_interrupted_command_goes_on_in_either_stage(
+    home: Path, run: Run, how: str, stage: str
+) -> None:
     words = ["train", "sample:smileys", *SETTINGS, "--steps", 120, "--name"]
     training = subprocess.Popen(
         [sys.executable, "-m", "imagegen", *map(str, words), "both"],
@@ -139,8 +142,8 @@ def test_an_interrupted_command_goes_on_in_either_stage(home: Path, run: Run, st
     training.send_signal(signal.SIGINT)
     _, err = training.communicate(timeout=120)
     assert training.returncode == 130, err
-    assert "go on with" in err
-    done = run(*words, "both").stderr.decode()
+    assert "go on with: imagegen train --resume both\n" in err
+    done = run(*(["train", how, "both"] if how == "--resume" else [*words, "both"])).stderr.decode()
     assert "going on from step" in done
     run(*words, "whole")
     for suffix in ("", "-autoencoder"):
@@ -209,12 +212,18 @@ def test_force_deletes_nothing_where_another_stands_on_the_autoencoder(
     call("generate", "-m", "one", "--seed", 1, "-o", "a.png")
 
 
-def test_resume_in_the_first_stage_says_what_goes_on(call: Call) -> None:  # noqa: F811
+def test_what_waits_for_its_autoencoder_is_forgotten_when_it_begins(
+    call: Call,  # noqa: F811
+) -> None:
     train(call, "--name", "tall", "--steps", 5)
-    shutil.rmtree(registry.find("tall").path)
-    refused = call("train", "--resume", "tall", code=4)
-    assert "tall-autoencoder, which it is to stand on, comes first" in refused.err
-    assert "without --resume" in refused.err
+    assert foundation.remembered("tall") is None
+    call("models", "rm", "tall", "--yes")
+    assert "unknown model 'tall'" in call("train", "--resume", "tall", code=4).err
+    asked = presets.Layer({"family": "rnn"})
+    foundation.remember("tall", asked, "parent")
+    assert foundation.remembered("tall") == (asked, "parent")
+    (registry.models_folder() / "tall-autoencoder" / foundation.ABOVE).write_text("{")
+    assert foundation.remembered("tall") is None
 
 
 def test_an_import_mends_a_damaged_foundation(call: Call) -> None:  # noqa: F811
