@@ -400,6 +400,8 @@ def _notes(
     unlabelled = sum(not own for own in labels)
     if 0 < unlabelled < count:
         yield f"{unlabelled:,} of {count:,} pictures have no label"
+    if unlabelled == count and settings.labels == "folders":
+        yield "data.labels=folders: there are no labels, as pictures are not in several sub-folders"
     if transparent and channels != "rgba":
         yield (
             f"{transparent:,} of {count:,} pictures are transparent: laid over "

@@ -43,6 +43,13 @@ def test_loads_the_pictures_as_they_are(folder):
     assert pictures.notes == ()
 
 
+def test_labels_from_folders_that_are_not_there_are_named(folder):
+    by_folder = SETTINGS.model_copy(update={"labels": "folders"})
+    assert load_pictures(str(folder), by_folder).notes == ()
+    (note,) = load_pictures(str(folder / "a"), by_folder).notes
+    assert note.startswith("data.labels=folders: there are no labels")
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
 def test_archives_give_the_same_arrays(folder, tmp_path, kind):
     archive = shutil.make_archive(str(tmp_path / "packed"), kind, folder)
