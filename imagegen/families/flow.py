@@ -156,9 +156,6 @@ class Flow(Family):
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1].
 
-        With guidance, guesses lead away from those of a picture that nothing is told of (Ho and
-        Salimans 2022, arXiv 2207.12598, eq. 6).
-
         Raises:
             SettingsError: if it is to jump and has not learnt to.
         """
@@ -168,18 +165,7 @@ class Flow(Family):
                 "--set sample.solver=multistep",
             )
         start = torch.from_numpy(noise.normal(*self.drawn_shape)).to(self.device)
-        untold = None
-        if told is not None and not told.is_nothing and options.guidance != 1:
-            untold = told.nothing()
-
-        def network(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
-            guess: Tensor = self.network(z, t, s, told)
-            if untold is None:
-                return guess
-            plain: Tensor = self.network(z, t, s, untold)
-            led: Tensor = plain + options.guidance * (guess - plain)
-            return led
-
+        network = flow.guided(self.network, told, options.guidance)
         with around(self) if self.model.tile else nullcontext():
             drawn = flow.solve(network, start, options.steps, options.solver, options.shift)
             if isinstance(self.autoencoder, Autoencoder):

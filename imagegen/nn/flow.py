@@ -105,6 +105,34 @@ def matching_loss(network: Network, x: Tensor, noise: Tensor, t: Tensor) -> Tens
     return (velocity(network(z, t, t), z, t) - velocity(x, z, t)).square().mean((1, 2, 3))
 
 
+def guided(
+    network: Callable[[Tensor, Tensor, Tensor, Told | None], Tensor],
+    told: Told | None,
+    guidance: float,
+) -> Network:
+    """Return a network whose guesses lead away from those of a picture that nothing is told of.
+
+    That is classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6).
+
+    Args:
+        network: guesses as `Network` does, and takes what pictures are last.
+        told: what they are to be; None for a network that can't be told.
+        guidance: how far it leads; 1 is as the network guesses, in one look.
+    """
+    untold = None
+    if told is not None and not told.is_nothing and guidance != 1:
+        untold = told.nothing()
+
+    def guess(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        asked = network(z, t, s, told)
+        if untold is None:
+            return asked
+        plain = network(z, t, s, untold)
+        return plain + guidance * (asked - plain)
+
+    return guess
+
+
 def solve(
     network: Network, noise: Tensor, steps: int, solver: SolverOrJump, shift: float = 1.0
 ) -> Tensor:

@@ -171,6 +171,21 @@ def test_what_is_asked_for_changes_the_picture(name: str) -> None:
     assert left_to_it in {picture.tobytes() for picture in drawn[: len(LABELS)]}
 
 
+@pytest.mark.parametrize(
+    "guided",
+    [name for name in sorted(FAMILIES) if "guidance" in FAMILIES[name].Sampling.model_fields],
+)
+@torch.no_grad()
+def test_guidance_is_for_what_is_told(guided: str) -> None:
+    family = build(guided, labels=LABELS).eval()
+    asked = told([0, 1], len(LABELS))
+    ways = [family.Sampling.model_validate({"guidance": by}) for by in (1, 30)]
+    plain, led = (family.sample(Noise([1, 2]), asked, way) for way in ways)
+    assert not torch.equal(plain, led)
+    plain, led = (family.sample(Noise([1, 2]), asked.nothing(), way) for way in ways)
+    assert torch.equal(plain, led)
+
+
 def test_tensors_become_pictures() -> None:
     values = torch.tensor([-1.0, 0.0, 1.0, 2.0]).reshape(1, 1, 1, 4)
     assert np.asarray(to_pictures(values)[0]).tolist() == [[0, 128, 255, 255]]
