@@ -9,7 +9,7 @@ and evaluates each model against the pictures of its set: 1,000 pictures, KID wi
 the floor, what held-out pictures score. The set "smileys" is the bundled one. HOME keeps the
 models; what it has is not done again, and a training that was broken off goes on. Prints a table of
 tests/bench/RESULTS.md. The sheet has a line a family, seeds 42 and on, none picked, for the last of
-the minutes, between real pictures and those of another trainer, a folder a set.
+the minutes, and one for those of another trainer, a folder a set. (Real ones may not all be shown.)
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagegen.data.store import load_pictures, to_tensor
 from imagegen.images.grid import lines
-from imagegen.sample.draw import to_pictures
-from imagegen.settings import DataSettings
 from tests.bench.command import SETS, imagegen
 
 SEEDS = 64
@@ -75,25 +72,14 @@ def line(kind: str, family: str, minutes: float, found: dict[str, object]) -> st
     )
 
 
-def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Lay the first pictures side by side, on white."""
+def strip(folder: Path) -> Image.Image:
+    """Lay the first pictures of a folder, by the numbers of their names, side by side on white."""
     page = Image.new("RGBA", (SHOWN * SIDE + GAP, SIDE), "white")
-    for index, picture in enumerate(pictures[:SHOWN]):
-        tile = picture.convert("RGBA").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    numbered = sorted(folder.glob("*.png"), key=lambda path: (len(path.name), path.name))
+    for index, path in enumerate(numbered[:SHOWN]):
+        tile = Image.open(path).convert("RGBA").resize((SIDE, SIDE), Image.Resampling.NEAREST)
         page.alpha_composite(tile, (index * SIDE, 0))
     return page
-
-
-def real(kind: str) -> Image.Image:
-    """Return pictures of a set, from all over it."""
-    images = load_pictures(source(kind), DataSettings(size=32)).images
-    return strip(to_pictures(to_tensor(images[:: len(images) // SHOWN])))
-
-
-def saved(folder: Path) -> Image.Image:
-    """Return the first pictures of a folder, by the numbers of their names."""
-    numbered = sorted(folder.glob("*.png"), key=lambda path: (len(path.name), path.name))
-    return strip([Image.open(path) for path in numbered[:SHOWN]])
 
 
 def main() -> None:
@@ -120,14 +106,14 @@ def main() -> None:
                 found = measured(given.home, family, kind, minutes, given.settings)
                 print(line(kind, family, minutes, found), flush=True)
     if given.sheet:
-        rows = [("real pictures", [real(kind) for kind in given.sets])]
+        rows = []
         for family in given.families:
             names = [f"{kind}-{family}-{given.minutes[-1]:g}m" for kind in given.sets]
             kids = [json.loads((given.home / f"{name}.json").read_text())["kid"] for name in names]
             title = f"{family}: KID {', '.join(f'{kid:.3f}' for kid in kids)}"
-            rows.append((title, [saved(given.home / "pictures" / name) for name in names]))
+            rows.append((title, [strip(given.home / "pictures" / name) for name in names]))
         if given.peer:
-            rows.append(("another trainer", [saved(folder) for folder in given.peer]))
+            rows.append(("another trainer", [strip(folder) for folder in given.peer]))
         lines(rows).save(given.sheet)
 
 
