@@ -43,7 +43,11 @@ class NotFoundError(UserError):
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest of `choices`, or nothing if none is near."""
+    """Return `"; did you mean 'x'?"` for the nearest of `choices`, or nothing if none is near.
+
+    One that goes on where the word ends is near, too.
+    """
     folded = {choice.casefold(): choice for choice in choices}
     near = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    near += [choice for choice in folded if word and choice.startswith(word.casefold())]
     return f"; did you mean '{folded[near[0]]}'?" if near else ""

@@ -150,9 +150,12 @@ class Model:
 
 def _complete(config: dict[str, Any]) -> None:
     """Add what was not yet a setting when an older model was trained, as it was then."""
-    data = config.get("data")
+    data, sample = config.get("data"), config.get("sample")
     if isinstance(data, dict):
         data.setdefault("held_out", 0)
+    if config.get("family") == "autoencoder" and isinstance(sample, dict):
+        sample.setdefault("shift", 1.0)
+        sample.setdefault("guidance", 1.0)
 
 
 def models() -> list[Model]:

@@ -389,11 +389,11 @@ def _run(
 
     model = run.folder(plan.name)
     with registry.locked(model), _stop_on_signals() as stopped:
-        sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
         if (above := plan.above) is not None:
             start = None if above.parent is None else above.parent.name
             foundation.remember(above.name, above.asked, start)
-        else:
+        sides = run.prepare(model, config, _absolute(plan.data), pictures, plan.parent)
+        if above is None:
             foundation.forget(plan.name)
         talk.held_out(sides, config)
         world.wait()
@@ -473,7 +473,8 @@ def _take_over(layer: Layer, model: registry.Model) -> None:
     from imagegen.train.choose import CHOSEN
 
     before = model.settings()
-    for keys in CHOSEN:
+    drawing = [("sample", key) for key in before.get(("sample",)) or {}]  # by an older version
+    for keys in [*CHOSEN, *drawing]:
         if layer.get(keys) is None and before.get(keys) is not None:
             layer.put(keys, before.get(keys), f"chosen for {model.name}")
 

@@ -15,6 +15,7 @@ from imagegen.settings import AutoencoderSettings, seconds, size_of
 
 NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
+PRESET = ("autoencoder", "preset")
 SIZE = ("data", "size")
 PRIOR_SHARE = ("model", "prior_share")
 LITTLE = 0.1
@@ -65,17 +66,26 @@ def remember(name: str, asked: presets.Layer, parent: str | None) -> None:
         asked: its settings, before any is chosen.
         parent: the name of the model that it is to start from.
     """
-    record = {"settings": asked.values, "continue_from": parent}
-    durable.write(_above(name), json.dumps(record).encode())
+    settings = presets.Layer().over(asked)
+    preset = asked.get(PRESET)
+    if isinstance(preset, str) and preset.endswith((".yaml", ".yml")):  # also from another folder
+        settings.put(PRESET, str(Path(preset).resolve()), asked.origin(PRESET))
+    record = {"name": name, "settings": settings.values, "continue_from": parent}
+    path = _above(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, json.dumps(record).encode())
 
 
 def remembered(name: str) -> tuple[presets.Layer, str | None] | None:
     """Return the settings and the parent's name that `remember` wrote down, if it did."""
     try:
         record = json.loads(_above(name).read_bytes())
-    except (FileNotFoundError, ValueError):  # or damaged: the command that began it still helps
-        return None
-    return presets.Layer(record["settings"]), record["continue_from"]
+        settings, start = dict(record["settings"]), record["continue_from"]
+        if record["name"] != name:  # a copy, or a name that is as long and begins alike
+            return None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None  # not there, or damaged: the command that began it still helps
+    return presets.Layer(settings, {(section,): f"asked for {name}" for section in settings}), start
 
 
 def forget(name: str) -> None:

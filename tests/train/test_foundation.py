@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -219,11 +220,35 @@ def test_what_waits_for_its_autoencoder_is_forgotten_when_it_begins(
     assert foundation.remembered("tall") is None
     call("models", "rm", "tall", "--yes")
     assert "unknown model 'tall'" in call("train", "--resume", "tall", code=4).err
-    asked = presets.Layer({"family": "rnn"})
-    foundation.remember("tall", asked, "parent")
-    assert foundation.remembered("tall") == (asked, "parent")
-    (registry.models_folder() / "tall-autoencoder" / foundation.ABOVE).write_text("{")
-    assert foundation.remembered("tall") is None
+    asked = {"family": "rnn", "autoencoder": {"preset": "mine.yaml"}}
+    foundation.remember("tall", presets.Layer(asked), "parent")
+    found = foundation.remembered("tall")
+    assert found is not None
+    assert found[1] == "parent"
+    assert found[0].origin(("family",)) == "asked for tall"
+    assert found[0].get(foundation.PRESET) == str(Path.cwd() / "mine.yaml")
+    call("models", "cp", "tall-autoencoder", "other-autoencoder")
+    assert foundation.remembered("other") is None
+    path = registry.models_folder() / "tall-autoencoder" / foundation.ABOVE
+    for damaged in ("{", "[]", "null", '{"name": "tall", "settings": 1}'):
+        path.write_text(damaged)
+        assert foundation.remembered("tall") is None
+
+
+def test_an_autoencoder_of_an_older_version_draws_as_it_did(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "tall", "--steps", 5)
+    path = registry.find("tall-autoencoder").path / "config.yaml"
+    now = path.read_text()
+    before = re.sub(r"  (shift|guidance): .*\n", "", now)
+    before = re.sub(r"steps: 10\n", "steps: 20\n", before).replace("multistep", "midpoint")
+    assert before.count("\n") == now.count("\n") - 2
+    path.write_text(before)
+    sample = registry.find("tall-autoencoder").settings().get(("sample",))
+    assert sample == {"steps": 20, "solver": "midpoint", "shift": 1, "guidance": 1}
+    again = train(call, "--name", "tall", "--steps", 5)
+    assert "tall-autoencoder is finished" in again.err
+    changed = ["--set", "sample.temperature=0.5"]
+    assert "sample.temperature" in train(call, "--name", "tall", *changed, code=1).err
 
 
 def test_an_import_mends_a_damaged_foundation(call: Call) -> None:  # noqa: F811
