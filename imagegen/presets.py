@@ -210,6 +210,11 @@ def names() -> list[str]:
     return sorted(found)
 
 
+def is_path(name: str) -> bool:
+    """Say whether what names a preset is the path of its file."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def find(name: str, beside: Path | None = None, seen: Sequence[Path] = ()) -> Path:
     """Return the file of a preset, from a path or from a name such as `gan` or `post/film`.
 
@@ -222,7 +227,7 @@ def find(name: str, beside: Path | None = None, seen: Sequence[Path] = ()) -> Pa
     Raises:
         NotFoundError: if there is none.
     """
-    if name.endswith((".yaml", ".yml")):
+    if is_path(name):
         path = Path(name) if beside is None else beside / name
         if path.is_file():
             return path

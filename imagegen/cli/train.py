@@ -103,7 +103,8 @@ def train(
             "--continue-from": continue_from,
         }  # fmt: skip
         _refuse(given)
-        name, layer, source, start = _begun(resume)
+        name = resume
+        layer, source, start = _begun(name)
         data = data or source
         if start is not None:
             parent = registry.find(start)
@@ -220,11 +221,11 @@ def _refuse(given: Mapping[str, object]) -> None:
             )
 
 
-def _begun(name: str) -> tuple[str, Layer, str, str | None]:
-    """Return a model to go on with, which may still wait for the autoencoder that it stands on.
+def _begun(name: str) -> tuple[Layer, str, str | None]:
+    """Return what a model goes on with, which may still wait for the autoencoder it stands on.
 
-    That is its name, its settings, where its pictures are, and the name of the model that it has
-    yet to start from, if any.
+    That is its settings, where its pictures are, and the name of the model that it has yet to start
+    from, if any.
     """
     from imagegen import registry
     from imagegen.train import foundation, run
@@ -235,10 +236,10 @@ def _begun(name: str) -> tuple[str, Layer, str, str | None]:
         if (found := foundation.remembered(name)) is None:
             raise
         first = registry.find(foundation.name_for(name))
-        return name, found[0], str(registry.data(first).get("source", "")), found[1]
+        return found[0], str(registry.data(first).get("source", "")), found[1]
     known = registry.data(model)
     start = known.get("continued_from", {}).get("name") if run.is_new(model) else None
-    return model.name, model.settings(), str(known.get("source", "")), start
+    return model.settings(), str(known.get("source", "")), start
 
 
 def _choose_family(layer: Layer, data: str, begun: str | None) -> tuple[Layer, Choice | None]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
-from imagegen.nn.conditioner import Told
+from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.mingru import Layer, State
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -294,7 +294,7 @@ class Rnn(Family):
         al. 2022, arXiv 2203.13131).
         """
         both = 1
-        if told is not None and not told.is_nothing and options.guidance != 1:
+        if is_led(told, options.guidance):
             told, both = told.beside_nothing(), 2
         heard = self.prior.listen(told)
         chances = torch.from_numpy(noise.uniform(*self.grid)).to(self.device)

@@ -8,6 +8,7 @@ with a vector of its own: so every model that was trained with a condition also 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,11 @@ class Told:
         both = torch.cat([self.labels.double(), self.words.double()], dim=1)
         numbers: Tensor = torch.unique(both, dim=0, return_inverse=True)[1]
         return numbers
+
+
+def is_led(told: Told | None, guidance: float) -> TypeGuard[Told]:
+    """Say whether guidance changes anything: not by 1, nor where nothing is told."""
+    return told is not None and not told.is_nothing and guidance != 1
 
 
 class Conditioner(nn.Module):

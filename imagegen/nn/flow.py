@@ -17,11 +17,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.draws import Draws
 
 if TYPE_CHECKING:
     from imagegen.family import Batch
-    from imagegen.nn.conditioner import Told
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Guesses the picture from z, the time t of z, and the time s to go to: (N, C, H, W), (N,), (N,).
@@ -119,9 +119,7 @@ def guided(
         told: what they are to be; None for a network that can't be told.
         guidance: how far it leads; 1 is as the network guesses, in one look.
     """
-    untold = None
-    if told is not None and not told.is_nothing and guidance != 1:
-        untold = told.nothing()
+    untold = told.nothing() if is_led(told, guidance) else None
 
     def guess(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
         asked = network(z, t, s, told)

@@ -68,12 +68,10 @@ def remember(name: str, asked: presets.Layer, parent: str | None) -> None:
     """
     settings = presets.Layer().over(asked)
     preset = asked.get(PRESET)
-    if isinstance(preset, str) and preset.endswith((".yaml", ".yml")):  # also from another folder
+    if isinstance(preset, str) and presets.is_path(preset):  # to be found from another folder too
         settings.put(PRESET, str(Path(preset).resolve()), asked.origin(PRESET))
     record = {"name": name, "settings": settings.values, "continue_from": parent}
-    path = _above(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, json.dumps(record).encode())
+    durable.write(_above(name), json.dumps(record).encode())
 
 
 def remembered(name: str) -> tuple[presets.Layer, str | None] | None:

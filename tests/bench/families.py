@@ -34,11 +34,15 @@ def source(kind: str) -> str:
     return "sample:smileys" if kind == "smileys" else str(SETS / f"{kind}.zip")
 
 
+def name_of(kind: str, family: str, minutes: float) -> str:
+    return f"{kind}-{family}-{minutes:g}m"
+
+
 def measured(
     home: Path, family: str, kind: str, minutes: float, sets: Sequence[str]
 ) -> dict[str, object]:
     """Train and evaluate one model, or read what was found of it before."""
-    name = f"{kind}-{family}-{minutes:g}m"
+    name = name_of(kind, family, minutes)
     path = home / f"{name}.json"
     if path.exists():
         return json.loads(path.read_text())
@@ -100,17 +104,18 @@ def main() -> None:
         "| of its time |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
+    kids = {}
     for minutes in given.minutes:
         for kind in given.sets:
             for family in given.families:
                 found = measured(given.home, family, kind, minutes, given.settings)
+                kids[name_of(kind, family, minutes)] = found["kid"]
                 print(line(kind, family, minutes, found), flush=True)
     if given.sheet:
         rows = []
         for family in given.families:
-            names = [f"{kind}-{family}-{given.minutes[-1]:g}m" for kind in given.sets]
-            kids = [json.loads((given.home / f"{name}.json").read_text())["kid"] for name in names]
-            title = f"{family}: KID {', '.join(f'{kid:.3f}' for kid in kids)}"
+            names = [name_of(kind, family, given.minutes[-1]) for kind in given.sets]
+            title = f"{family}: KID {', '.join(f'{kids[name]:.3f}' for name in names)}"
             rows.append((title, [strip(given.home / "pictures" / name) for name in names]))
         if given.peer:
             rows.append(("another trainer", [strip(folder) for folder in given.peer]))
