@@ -23,16 +23,29 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a model can be told: labels, and words. It may be neither."""
+    """What a model can be told: labels, and words. It may be neither.
+
+    Attributes:
+        labels: their names.
+        vocabulary: the words.
+        turned: whether training tells it how pictures lie, too.
+    """
 
     labels: tuple[str, ...] = ()
     vocabulary: Vocabulary | None = None
+    turned: bool = False
 
     def __bool__(self) -> bool:
+        """Say whether anything can be asked for."""
         return bool(self.labels) or self.vocabulary is not None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it is told anything, be it only in training."""
+        return bool(self) or self.turned
+
     def conditioner(self, width: int, std: float, channels: int = 0) -> Conditioner | None:
-        """Return what turns what is told into vectors; None if nothing can be told.
+        """Return what turns what is told into vectors; None if nothing is.
 
         Args:
             width: of a vector.
@@ -40,12 +53,17 @@ class Condition:
             channels: of pictures that texts are matched with in training, see `Conditioner`.
         """
         rarity = None if self.vocabulary is None else torch.tensor(self.vocabulary.rarity())
-        return Conditioner(len(self.labels), rarity, width, std, channels) if self else None
+        if not self.is_told:
+            return None
+        return Conditioner(len(self.labels), rarity, width, std, channels, self.turned)
 
     def nothing(self, count: int, device: torch.device) -> Told | None:
-        """Return that nothing is told of so many pictures; None if nothing can be."""
-        words = torch.zeros(count, 0, dtype=torch.int64, device=device)
-        return Told(torch.zeros(count, len(self.labels), device=device), words) if self else None
+        """Return that nothing is told of so many pictures; None if nothing ever is."""
+        if not self.is_told:
+            return None
+        numbers = torch.zeros(count, dtype=torch.int64, device=device)
+        labels = torch.zeros(count, len(self.labels), device=device)
+        return Told(labels, numbers[:, None][:, :0], numbers)
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ class Batch:
     Attributes:
         images: (N, C, H, W) in [-1, 1]; RGBA has its colours multiplied by alpha. For a model that
             stands on an autoencoder, what `Family.prepare` made of them.
-        told: what the pictures are; None for a model that can't be told.
+        told: what the pictures are; None for a model that is told nothing.
         step: optimiser steps done before this one.
         progress: share of the training done, in [0, 1).
         dataset_size: pictures in the training set, mirrored ones not counted.

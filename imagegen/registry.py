@@ -260,7 +260,9 @@ def load(model: Model) -> tuple[Family, str]:
             raise UserError(f"model {model.name}: {error.message}", error.hint) from None
     words = header.get("vocabulary")
     condition = Condition(
-        tuple(header["labels"]), None if words is None else Vocabulary.read(words)
+        tuple(header["labels"]),
+        None if words is None else Vocabulary.read(words),
+        config.data.turned > 0,
     )
     family = kind(settings, (channels, height, width), condition, autoencoder)
     family.depth = header.get("depth", 8)

@@ -19,9 +19,9 @@ def told(numbers: Sequence[int], count: int, texts: Sequence[str] = ()) -> Told:
     spelt = [WORDS.tokens(text) for text in texts] or [[] for _ in numbers]
     longest = max(map(len, spelt))
     words = torch.tensor([one + [0] * (longest - len(one)) for one in spelt], dtype=torch.int64)
-    return Told(labels, words.view(len(numbers), longest))
+    return Told(labels, words.view(len(numbers), longest), torch.zeros(len(numbers)).long())
 
 
 def only(known: Told, kept: torch.Tensor) -> Told:
     """Return it with nothing told where `kept`, (N,) bool, is false."""
-    return Told(known.labels * kept[:, None], known.words * kept[:, None])
+    return Told(known.labels * kept[:, None], known.words * kept[:, None], known.turned)

@@ -313,7 +313,9 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         registry.remove(known)
     if below is not None:
         talk.say(f"first the autoencoder that it stands on, {first}; then {plan.name}")
-        below.put(("data",), config.data.model_dump(), "that of the model")
+        # What comes back of a picture is hardly learnt by heart: none has to be turned for it.
+        shown = config.data.model_copy(update={"turned": 0})
+        below.put(("data",), shown.model_dump(), "that of the model")
         stage = replace(plan, name=first, parent=None, above=plan, pictures=pictures)
         _lead(stage, below, talk, world)
         talk.say(f"now {plan.name}, on {first}")

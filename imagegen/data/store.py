@@ -462,6 +462,21 @@ def _fingerprint(
     return hashlib.sha256(repr(shape).encode() + b"".join(each)).hexdigest()
 
 
+def turned(images: Images | DeepImages, turns: npt.NDArray[np.int64]) -> Images | DeepImages:
+    """Return pictures as they lie after turns of their own; nothing is lost.
+
+    Args:
+        images: (B, C, H, W).
+        turns: (B,), sums of 1 to mirror, 2 to turn upside down and 4, for squares only, to swap
+            rows and columns, in that order.
+    """
+    images = images.copy()
+    for bit, turn in ((1, np.fliplr), (2, np.flipud), (4, np.transpose)):
+        for row in np.flatnonzero(turns & bit):
+            images[row] = [turn(plane) for plane in images[row]]
+    return images
+
+
 def batch_indices(
     n: int,
     seed: int,

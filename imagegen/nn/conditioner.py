@@ -24,6 +24,8 @@ LEFT_TO_TEXT = 0.5
 text is not listened to where it comes alone, as users mostly give it."""
 WORD, STATE = 64, 64
 """Numbers of a word, and of each direction's state."""
+TURNS = 8
+"""Ways in which a picture can lie: as it is, mirrored, turned, or both."""
 ALIKE = 64
 """Numbers in which texts and pictures are compared."""
 SHARPEST = 100.0
@@ -38,51 +40,58 @@ class Told:
         labels: (N, L) float32, the weight of each label; a row sums to 1, or to 0 if nothing is
             known of the picture's label. L may be 0.
         words: (N, T) int64, see `imagegen.data.words`; 0 behind the end. T may be 0.
+        turned: (N,) int64 below TURNS, how they lie, see `imagegen.data.store.turned`; 0 for as
+            they are.
     """
 
     labels: Tensor
     words: Tensor
+    turned: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: slice | Tensor) -> Told:
-        return Told(self.labels[rows], self.words[rows])
+        return Told(self.labels[rows], self.words[rows], self.turned[rows])
 
     def to(self, device: torch.device) -> Told:
         """Return it on a device."""
-        return Told(self.labels.to(device), self.words.to(device))
+        return Told(self.labels.to(device), self.words.to(device), self.turned.to(device))
 
     def twice(self) -> Told:
         """Return it for 2 N pictures, the second half told the same as the first."""
-        return Told(self.labels.repeat(2, 1), self.words.repeat(2, 1))
+        return Told(self.labels.repeat(2, 1), self.words.repeat(2, 1), self.turned.repeat(2))
 
     def partly(self, draws: Draws) -> Told:
-        """Return it with less told of some pictures, for training."""
+        """Return it with less told of some pictures, for training; how they lie always is."""
         shares = draws.uniform(0, 1, 2).to(self.labels.device)
         has_text = (self.words > 0).any(1, keepdim=True)
         labelled = shares[:, :1] >= torch.where(has_text, LEFT_TO_TEXT, UNLABELLED)
         spoken = shares[:, 1:] >= SILENT
-        return Told(self.labels * labelled, self.words * spoken)
+        return Told(self.labels * labelled, self.words * spoken, self.turned)
 
     @property
     def is_nothing(self) -> bool:
-        """Whether nothing is told of any picture."""
+        """Whether nothing is told of any picture but how it lies."""
         return not (self.labels.any() or self.words.any())
 
     def nothing(self) -> Told:
-        """Return it with nothing told of any picture."""
-        return Told(torch.zeros_like(self.labels), torch.zeros_like(self.words))
+        """Return it with nothing told of any picture but how it lies."""
+        return Told(torch.zeros_like(self.labels), torch.zeros_like(self.words), self.turned)
 
     def beside_nothing(self) -> Told:
         """Return it for 2 N pictures, nothing told of the second half."""
         none = self.nothing()
-        return Told(torch.cat([self.labels, none.labels]), torch.cat([self.words, none.words]))
+        return Told(
+            torch.cat([self.labels, none.labels]),
+            torch.cat([self.words, none.words]),
+            self.turned.repeat(2),
+        )
 
     def kinds(self) -> Tensor:
         """Return a number for each picture, (N,), equal for those that are told the same."""
-        both = torch.cat([self.labels.double(), self.words.double()], dim=1)
-        numbers: Tensor = torch.unique(both, dim=0, return_inverse=True)[1]
+        parts = [self.labels.double(), self.words.double(), self.turned[:, None].double()]
+        numbers: Tensor = torch.unique(torch.cat(parts, dim=1), dim=0, return_inverse=True)[1]
         return numbers
 
 
@@ -92,10 +101,20 @@ def is_led(told: Told | None, guidance: float) -> TypeGuard[Told]:
 
 
 class Conditioner(nn.Module):
-    """What pictures are told in, a vector a picture out; the sum of what labels and words say."""
+    """What pictures are told in, a vector a picture out; the sum of what labels and words say.
+
+    Pictures may also be told how they lie, so that turned ones can be learnt from without being
+    drawn (Karras et al. 2022, arXiv 2206.00364, appendix F.2). Nothing is added for upright ones.
+    """
 
     def __init__(
-        self, labels: int, rarity: Tensor | None, width: int, std: float, channels: int = 0
+        self,
+        labels: int,
+        rarity: Tensor | None,
+        width: int,
+        std: float,
+        channels: int = 0,
+        turned: bool = False,
     ) -> None:
         """Build it.
 
@@ -105,11 +124,13 @@ class Conditioner(nn.Module):
             width: of the vector.
             std: its standard deviation at first.
             channels: of pictures that help to learn what texts mean, see `mismatch`; 0 for none.
+            turned: whether some pictures lie otherwise than they are.
         """
         super().__init__()
         self.labels = nn.Parameter(torch.randn(labels, width) * std) if labels else None
         self.unlabelled = nn.Parameter(torch.randn(width) * std) if labels else None
         self.reader = None if rarity is None else Reader(rarity, width, std)
+        self.turns = nn.Parameter(torch.randn(TURNS - 1, width) * std) if turned else None
         self.matcher = Matcher(channels, width) if self.reader and channels else None
 
     def forward(self, told: Told) -> Tensor:
@@ -120,6 +141,8 @@ class Conditioner(nn.Module):
             parts.append(told.labels @ self.labels + unknown * self.unlabelled)
         if self.reader is not None:
             parts.append(self.reader(told.words))
+        if self.turns is not None:
+            parts.append(F.pad(self.turns, (0, 0, 1, 0))[told.turned])
         return torch.stack(parts).sum(0)
 
     def mismatch(self, images: Tensor, told: Told, rows: slice) -> Tensor | None:

@@ -56,11 +56,11 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
 
 
 def of_pictures(pictures: Pictures, condition: Condition) -> Told | None:
-    """Return what each picture is; None for a model that can't be told.
+    """Return what each picture is; None for a model that is told nothing.
 
     Labels that the model does not know are not told.
     """
-    if not condition:
+    if not condition.is_told:
         return None
     weights = torch.zeros(len(pictures), len(condition.labels))
     for column, name in enumerate(pictures.label_names):
@@ -69,24 +69,24 @@ def of_pictures(pictures: Pictures, condition: Condition) -> Told | None:
             weights[:, condition.labels.index(name)] = shares.float()
     weights /= weights.sum(1, keepdim=True).where(weights.any(1, keepdim=True), 1)
     texts = [""] * len(pictures) if pictures.texts is None else pictures.texts
-    return Told(weights, _tokens(texts, condition.vocabulary))
+    return _told(weights, texts, condition.vocabulary)
 
 
 def of_asks(asks: Sequence[Ask], condition: Condition, seeds: Sequence[int]) -> Told | None:
-    """Return what each of N pictures is asked to be; None for a model that can't be told.
+    """Return what each of N pictures is asked to be; None for a model that is told nothing.
 
     Args:
         asks: N of them.
         condition: what the model can be told.
         seeds: of the N pictures, for labels that are left to them.
     """
-    if not condition:
+    if not condition.is_told:
         return None
     weights = torch.zeros(len(asks), len(condition.labels))
     for row, (ask, seed) in enumerate(zip(asks, seeds, strict=True)):
         for name, weight in settled(ask, condition, seed).labels.items():
             weights[row, condition.labels.index(name)] = weight
-    return Told(weights, _tokens([ask.text for ask in asks], condition.vocabulary))
+    return _told(weights, [ask.text for ask in asks], condition.vocabulary)
 
 
 def settled(ask: Ask, condition: Condition, seed: int) -> Ask:
@@ -98,13 +98,13 @@ def settled(ask: Ask, condition: Condition, seed: int) -> Ask:
     return Ask({condition.labels[int(share[0, 0] * count)]: 1.0})
 
 
-def _tokens(texts: Sequence[str], words: Vocabulary | None) -> torch.Tensor:
-    """Return the numbers of texts' words, (N, T) int64, filled up with 0."""
+def _told(labels: torch.Tensor, texts: Sequence[str], words: Vocabulary | None) -> Told:
+    """Return upright pictures of labels, (N, L), and texts, whose words are filled up with 0."""
     spelt = [[] if words is None else words.tokens(text) for text in texts]
     matrix = torch.zeros(len(texts), max(map(len, spelt), default=0), dtype=torch.int64)
     for row, numbers in enumerate(spelt):
         matrix[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
-    return matrix
+    return Told(labels, matrix, torch.zeros(len(texts), dtype=torch.int64))
 
 
 def _weights(known: Sequence[str], label: str) -> dict[str, float]:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
+from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor, turned
 from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision, prepare_processor
 from imagegen.errors import SettingsError, UserError
 from imagegen.family import Batch, Condition, Family, shapes
-from imagegen.nn.conditioner import Told
+from imagegen.nn.conditioner import TURNS, Told
 from imagegen.nn.draws import Draws
 from imagegen.sample import tell
 from imagegen.settings import Config, Settings, TrainSettings
@@ -39,15 +39,16 @@ def build(
     """Make a new family for these pictures, its weights drawn from `train.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        family = kind(model, pictures.shape, condition_of(pictures), autoencoder)
+        condition = condition_of(pictures, turned=config.data.turned > 0)
+        family = kind(model, pictures.shape, condition, autoencoder)
     family.depth = pictures.depth
     return family
 
 
-def condition_of(pictures: Pictures) -> Condition:
-    """Return what a model of these pictures can be told."""
+def condition_of(pictures: Pictures, *, turned: bool = False) -> Condition:
+    """Return what a model of these pictures can be told, and whether some are to be turned."""
     words = None if pictures.texts is None else Vocabulary.of(pictures.texts)
-    return Condition(pictures.label_names, words)
+    return Condition(pictures.label_names, words, turned)
 
 
 def check(family: Family, config: Config, world: World) -> None:
@@ -63,6 +64,15 @@ def check(family: Family, config: Config, world: World) -> None:
         )
     world.rows(config.train.batch_size, family.together)
     pick_precision(config.train.precision, pick_device(config.device))
+
+
+ALL_TURNED = 10
+"""Times that a set has been seen when as many pictures are turned as are to be: of a large set,
+which cannot be learnt by heart so soon, there is no need."""
+AT_ONCE = 4
+"""An autoencoder is shown new pictures of a batch in up to so many parts."""
+MOST_SEEN = 2**27
+"""Numbers that are remembered of what an autoencoder makes of pictures: half a gigabyte."""
 
 
 class Learner:
@@ -120,10 +130,15 @@ class Learner:
         arrays, chosen = self._pictures.batch(
             settings.seed, step, settings.batch_size, data.mirror, data.balance
         )
-        seen = self._see(arrays, chosen)
         told = None
         if self._told is not None:
             told = self._told[torch.from_numpy(chosen % len(self._pictures))]
+            if data.turned:
+                turns = self._turned_by(step)
+                told = replace(told, turned=turns)
+                arrays = turned(arrays, turns.numpy())
+                chosen = chosen + 2 * len(self._pictures) * turns.numpy()  # mirrored ones, too
+        seen = self._see(arrays, chosen)
         logs: dict[str, Tensor] = {}
         for phase in self.family.due(order.progress):
             optimizer = self.optimizers[phase]
@@ -180,6 +195,16 @@ class Learner:
         told = None if told is None else told[first]
         return self._batch(self._prepared(pictures.trained_on[first]), told, order, "look", first)
 
+    def _turned_by(self, step: int) -> Tensor:
+        """Return how the pictures of a step lie, (B,), see `imagegen.data.store.turned`."""
+        settings, (_, height, width) = self._config.train, self.family.shape
+        seen = step * settings.batch_size / len(self._pictures)
+        share = self._config.data.turned * min(1.0, seen / ALL_TURNED)
+        ways = TURNS if height == width else TURNS // 2
+        draws = Draws(_hash(settings.seed, step, "turned"), settings.batch_size)
+        turns = draws.integers(1, ways)
+        return turns * (draws.uniform(0, 1) < share)
+
     def _see(self, arrays: Images | DeepImages, chosen: Indices) -> Tensor:
         """Return what the family sees of training pictures, (B, ...).
 
@@ -187,17 +212,22 @@ class Learner:
 
         Args:
             arrays: the pictures, (B, C, H, W).
-            chosen: which they are, (B,).
+            chosen: which they are, and how they lie, (B,).
         """
         if self.family.autoencoder is None:
             return self._prepared(arrays)
         new = [row for row, number in enumerate(chosen.tolist()) if number not in self._seen]
-        if new:
+        size = -(-len(arrays) // AT_ONCE)
+        seen: dict[int, Tensor] = {}
+        for first in range(0, len(new), size):
+            rows = new[first : first + size]
             # Always as many at once, or the last bits would depend on what was known before.
-            several = self._prepared(arrays[np.resize(new, len(arrays))])
-            for row, seen in zip(new, several, strict=False):
-                self._seen[int(chosen[row])] = seen.clone()
-        return torch.stack([self._seen[number] for number in chosen.tolist()])
+            several = self._prepared(arrays[np.resize(rows, size)])
+            seen |= {int(chosen[row]): one.clone() for row, one in zip(rows, several, strict=False)}
+        every = torch.stack([(seen if n in seen else self._seen)[n] for n in chosen.tolist()])
+        if len(self._seen) * every[0].numel() < MOST_SEEN:
+            self._seen |= seen
+        return every
 
     @torch.no_grad()
     def _prepared(self, arrays: Images | DeepImages) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,7 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         line = f"{part}: {len(fit)} of {len(names)} tensors carried over"
         new = [name for name in names if name not in fit]
         lines.append(line + (f"; new: {', '.join(new[:3])}" if new else ""))
-    if trained.condition != family.condition:
+    if replace(trained.condition, turned=family.condition.turned) != family.condition:
         lines.append("labels differ: what was learnt of them starts as that of others")
     if trained.shape != family.shape:
         lines.append(

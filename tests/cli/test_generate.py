@@ -310,8 +310,11 @@ def test_words_need_no_quotes(call: Call) -> None:
 
 def test_guidance_without_anything_to_be_told_is_refused(call: Call) -> None:
     untold = ["data.labels=none", "data.captions=none", "data.size=16", "model.width=8"]
+    untold.append("data.turned=0.5")  # which nobody can ask for
     sets = [word for setting in untold for word in ("--set", setting)]
     call("train", "sample:smileys", "--name", "plain", "--preset", "flow", "--steps", 2, *sets)
     answer = call("generate", "-m", "plain", "--guidance", 2, code=2)
     assert "--guidance 2: plain was trained without labels and text" in answer.err
+    answer = call("generate", "-m", "plain", "--label", "none", code=2)
+    assert "trained without labels" in answer.err
     call("generate", "-m", "plain", "--set", "sample.steps=2", "-o", "a.png")

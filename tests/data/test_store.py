@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen.data.store import batch_indices, load_pictures, to_tensor
+from imagegen.data.store import batch_indices, load_pictures, to_tensor, turned
 from imagegen.errors import UserError
 from imagegen.settings import DataSettings
 
@@ -161,6 +161,24 @@ def test_mirrored_twins(folder):
     for image, number in zip(images, which, strict=True):
         straight = image[..., ::-1] if number >= 7 else image
         assert (straight == pictures.images[number % 7]).all()
+
+
+def test_pictures_are_turned_without_loss():
+    noise = np.random.default_rng(0)
+    square = noise.integers(0, 256, (3, 6, 6), np.uint8)
+    expected = [square, *(np.flip(square, axes) for axes in (2, 1, (1, 2)))]
+    expected += [one.swapaxes(1, 2) for one in expected]
+    kept = np.stack([square] * 8)
+    ways = turned(kept, np.arange(8))
+    assert (kept == square).all()
+    for way, picture in zip(ways, expected, strict=True):
+        assert (way == picture).all()
+    assert len({way.tobytes() for way in ways}) == 8
+    deep = noise.random((4, 1, 4, 6), np.float32)  # 16 bits, and not square
+    ways = turned(deep, np.arange(4))
+    assert ways.dtype == np.float32
+    assert (ways[3] == np.flip(deep[3], (1, 2))).all()
+    assert (ways[0] == deep[0]).all()
 
 
 def test_tensors():

@@ -1,6 +1,7 @@
 """What pictures are told, as vectors."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def _seed() -> None:
 
 def told(labels: list[list[float]], words: list[list[int]] | None = None) -> Told:
     rows = torch.tensor(words) if words else torch.zeros(len(labels), 0, dtype=torch.int64)
-    return Told(torch.tensor(labels, dtype=torch.float32), rows)
+    return Told(torch.tensor(labels, dtype=torch.float32), rows, torch.zeros(len(rows)).long())
 
 
 EQUAL = torch.ones(9)
@@ -130,6 +131,27 @@ def test_the_same_is_told_by_equal_numbers():
     assert len(some[1:3]) == 2
 
 
+def test_how_pictures_lie_is_heard_and_upright_ones_are_as_without() -> None:
+    conditioner, plain = Conditioner(2, None, 8, 1.0, turned=True), Conditioner(2, None, 8, 1.0)
+    plain.load_state_dict({k: v for k, v in conditioner.state_dict().items() if k != "turns"})
+    upright = told([[1, 0]] * 8)
+    lying = replace(upright, turned=torch.arange(8))
+    assert torch.equal(conditioner(upright), plain(upright))
+    said = conditioner(lying)
+    assert torch.equal(said[0], plain(upright)[0])
+    assert torch.pdist(said).min() > 0.1
+    assert len(set(lying.kinds().tolist())) == 8
+    for other in (lying.nothing(), lying.partly(Draws(0, 8)), lying[:], lying.to(said.device)):
+        assert torch.equal(other.turned, lying.turned)
+    for other in (lying.twice(), lying.beside_nothing()):
+        assert torch.equal(other.turned, lying.turned.repeat(2))
+    # Nothing else may be known of pictures.
+    alone = Conditioner(0, None, 8, 1.0, turned=True)
+    silent = replace(told([[]] * 2), turned=torch.tensor([0, 3]))
+    assert alone(silent)[0].eq(0).all()
+    assert alone(silent)[1].ne(0).all()
+
+
 def test_labels_and_texts_are_kept_back_apart():
     count = 4000
     some = told([[1, 0]] * count, [[1, 2]] * count).partly(Draws(3, count))
@@ -139,6 +161,7 @@ def test_labels_and_texts_are_kept_back_apart():
     both = (unlabelled & silent).float().mean().item()
     assert both == pytest.approx(LEFT_TO_TEXT * SILENT, abs=0.01)
     for silent in (torch.zeros(count, 3), torch.zeros(count, 0)):  # no text, and no texts at all
-        alone = Told(some.labels.new_ones(count, 2) / 2, silent.long()).partly(Draws(3, count))
+        halves = some.labels.new_ones(count, 2) / 2
+        alone = Told(halves, silent.long(), some.turned).partly(Draws(3, count))
         share = (alone.labels.sum(1) == 0).float().mean().item()
         assert share == pytest.approx(UNLABELLED, abs=0.02)

@@ -11,8 +11,9 @@ import torch
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.families.rnn import Rnn, _pick_token
-from imagegen.family import Condition, Shape
+from imagegen.family import Batch, Condition, Shape
 from imagegen.nn.conditioner import Told
+from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 from tests.telling import told
 
@@ -57,6 +58,29 @@ def test_drawing_step_by_step_is_drawing_from_the_whole() -> None:
         logits = family.prior(tokens, family.prior.listen(known))
     chances = torch.from_numpy(Noise(noise).uniform(8, 8))
     assert torch.equal(_pick_token(logits, chances, Rnn.Sampling()), tokens)
+
+
+def test_noise_changes_what_is_heard_and_not_what_is_to_be_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = (torch.rand(400, *GREY) > 0.5) * 2.0 - 1
+
+    def trained(noise: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+        family, calls = bits(noise=noise), []
+        nats = family._nats
+        monkeypatch.setattr(family, "_nats", lambda *args: (calls.append(args), nats(*args))[1])
+        family.loss(Batch(images, None, 0, 0.0, 400, Draws(1, 400)), "prior")
+        ((tokens, _, _, heard),) = calls
+        return tokens, heard
+
+    tokens, heard = trained(0.0)
+    assert torch.equal(tokens, heard)
+    same, heard = trained(0.2)
+    assert torch.equal(same, tokens)
+    wrong = (heard != tokens).float().mean((1, 2)) * 16 / 15  # by chance some stay the same
+    assert wrong.mean().item() == pytest.approx(0.2, abs=0.02)
+    assert wrong.min() < 0.05
+    assert 0.3 < wrong.max() < 0.65
 
 
 def test_pictures_are_judged_and_bits_by_their_likelihood() -> None:

@@ -88,6 +88,15 @@ def test_how_often_to_save_and_look_holds_for_both(call: Call) -> None:  # noqa:
     assert below.model["prior_share"] == foundation.LITTLE
 
 
+def test_pictures_are_turned_for_what_stands_on_it_alone(call: Call) -> None:  # noqa: F811
+    train(call, "--name", "two", "--steps", 6, "--set", "data.turned=0.5", "--set", "data.fit=pad")
+    above, below = (presets.check(registry.find(n).settings()) for n in ("two", "two-autoencoder"))
+    assert (above.data.turned, below.data.turned) == (0.5, 0)
+    assert above.data.fit == below.data.fit == "pad"
+    family, _ = registry.load(registry.find("two"))
+    assert family.condition.turned
+
+
 def test_one_that_is_there_can_be_stood_on(call: Call) -> None:  # noqa: F811
     train(call, "--name", "one", "--steps", 10)
     named = ["--set", "autoencoder.name=one-autoencoder", "--steps", 3]

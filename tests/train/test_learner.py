@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagegen.data.store import load_pictures
+from imagegen.data.store import load_pictures, to_tensor, turned
 from imagegen.errors import SettingsError, UserError
 from imagegen.families import FAMILIES
 from imagegen.families.autoencoder import Autoencoder
@@ -184,7 +184,8 @@ def test_what_an_autoencoder_makes_of_pictures_is_remembered(smileys) -> None:
     epoch = 2 * len(smileys) // 6
     for step in range(epoch + 10):
         learner.step(Order(step, 0.0))
-    assert prepared == [6] * epoch  # each picture and its twin once, always as many at a time
+    # Each picture and its twin once, always as many at a time.
+    assert prepared == [2] * 3 * epoch
 
     # What is remembered is what would be computed, to the last bit, wherever training goes on.
     again.step(Order(3, 0.0))  # some are known before, in another order
@@ -196,3 +197,51 @@ def test_what_an_autoencoder_makes_of_pictures_is_remembered(smileys) -> None:
     arrays = np.concatenate([one[0] for one in mixed])
     chosen = np.concatenate([one[1] for one in mixed])
     assert torch.equal(learner._see(arrays, chosen), again._see(arrays, chosen))
+
+
+@pytest.mark.parametrize(("size", "ways"), [(16, 8), ("32x16", 4)])
+def test_turned_pictures_are_said_to_be_turned(size: int | str, ways: int) -> None:
+    data = DataSettings(size=size, mirror=True, turned=0.9, labels="none", captions="none")
+    pictures = load_pictures("sample:smileys", data)
+    config = Config(family="flow", data=data, train=TrainSettings(batch_size=200))
+    family = build(Flow, Flow.Model(width=8), config, pictures)
+    learner, batches = Learner(family, pictures, config), []
+    loss = family.loss
+    family.loss = lambda batch, phase: (batches.append(batch), loss(batch, phase))[1]
+    for step in (0, 1, 11):  # before, after about one look at each picture, and after eleven
+        learner.step(Order(step, 0.0))
+    turns = [batch.told.turned for batch in batches]
+    shares = [(one > 0).float().mean().item() for one in turns]
+    assert shares == pytest.approx([0, 0.09, 0.9], abs=0.06)
+    assert shares[0] == 0 < shares[1]
+    assert set(turns[2].tolist()) == set(range(ways))
+    images, _ = pictures.batch(0, 11, 200, mirror=True)
+    assert torch.equal(batches[2].images, to_tensor(turned(images, turns[2].numpy())))
+    assert (learner.look(pictures, 4, Order(11, 0.5)).told.turned == 0).all()
+
+
+def test_turned_pictures_are_remembered_as_they_lie() -> None:
+    data = DataSettings(size=16, turned=0.9)
+    pictures = load_pictures("sample:smileys", data)
+    config = Config(family="flow", data=data, train=TrainSettings(batch_size=8))
+    below = foundation("rnn", pictures.shape)
+    learner = Learner(build(Flow, Flow.Model(width=8), config, pictures, below), pictures, config)
+    for step in range(1000, 1010):
+        learner.step(Order(step, 0.0))
+    ways = {number // (2 * len(pictures)) for number in learner._seen}
+    assert ways == set(range(8))
+    number = next(n for n in learner._seen if n > 14 * len(pictures))
+    picture = pictures.images[None, number % (2 * len(pictures))]
+    expected = learner._prepared(turned(np.repeat(picture, 2, 0), np.array([7, 7])))[0]
+    assert torch.equal(learner._seen[number], expected)
+
+
+def test_what_is_remembered_has_an_end(smileys, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(family="flow", train=TrainSettings(batch_size=8))
+    below = foundation("rnn", smileys.shape)
+    learner = Learner(build(Flow, Flow.Model(width=8), config, smileys, below), smileys, config)
+    size = learner._prepared(smileys.images[:1]).numel()
+    monkeypatch.setattr("imagegen.train.learner.MOST_SEEN", 12 * size)
+    for step in range(4):
+        learner.step(Order(step, 0.0))
+    assert len(learner._seen) == 16
