@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from imagegen.errors import NotFoundError, SettingsError, UserError, did_you_mea
 from imagegen.home import home
 
 if TYPE_CHECKING:
-    from imagegen.family import Family
+    from imagegen.family import Condition, Family
     from imagegen.settings import AutoencoderSettings, Config
 
 SEE = "imagegen models ls"
@@ -241,9 +241,8 @@ def load(model: Model) -> tuple[Family, str]:
     """
     from safetensors.torch import load as parse
 
-    from imagegen.data.words import Vocabulary
     from imagegen.families import FAMILIES
-    from imagegen.family import Condition, shapes
+    from imagegen.family import shapes
 
     content, digest = read_weights(model)
     header = model.header()
@@ -258,19 +257,26 @@ def load(model: Model) -> tuple[Family, str]:
             autoencoder = load_foundation(config.autoencoder)
         except UserError as error:
             raise UserError(f"model {model.name}: {error.message}", error.hint) from None
-    words = header.get("vocabulary")
-    condition = Condition(
-        tuple(header["labels"]),
-        None if words is None else Vocabulary.read(words),
-        config.data.turned > 0,
-    )
-    family = kind(settings, (channels, height, width), condition, autoencoder)
+    family = kind(settings, (channels, height, width), condition_of(header), autoencoder)
     family.depth = header.get("depth", 8)
     weights = parse(content)
     if shapes(weights) != shapes(family.drawn()):
         raise UserError(f"model {model.name}: its weights do not fit this version of imagegen", SEE)
     family.load_state_dict(weights, strict=False)
     return family.eval().requires_grad_(False), digest
+
+
+def condition_of(header: Mapping[str, Any]) -> Condition:
+    """Return what the model of a file's header can be told."""
+    from imagegen.data.words import Vocabulary
+    from imagegen.family import Condition
+
+    words = header.get("vocabulary")
+    return Condition(
+        tuple(header["labels"]),
+        None if words is None else Vocabulary.read(words),
+        header["config"].get("data", {}).get("turned", 0) > 0,
+    )
 
 
 def is_whole(model: Model) -> bool:

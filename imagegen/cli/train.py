@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -283,7 +283,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         with console.progress(talk.as_json) as report:
             pictures = load_pictures(plan.data, data, partial(report, "reading pictures"))
         talk.describe(plan.name, plan.data, pictures)
-    config, family, sampling = _built(layer, pictures)
+    config, family, sampling = _built(layer, pictures, known if begun else None)
     if promise is not None:
         for setting, reason in family.choices(len(pictures)).items():
             talk.say(f"  {setting}: {reason}")
@@ -352,14 +352,23 @@ def _settle(plan: _Plan, layer: Layer, begun: bool) -> Layer | None:
     return None
 
 
-def _built(layer: Layer, pictures: Pictures) -> tuple[Config, Family, Settings]:
-    """Return all settings, the model that they make for these pictures, and those to draw with."""
+def _built(
+    layer: Layer, pictures: Pictures, begun: registry.Model | None = None
+) -> tuple[Config, Family, Settings]:
+    """Return all settings, the model that they make for these pictures, and those to draw with.
+
+    One that was begun can be told what it could be told then, whatever the version.
+    """
+    from imagegen import registry
     from imagegen.train import foundation
     from imagegen.train.learner import build
 
     config, kind, network, sampling = _checked(layer)
     autoencoder = foundation.build(config.autoencoder, pictures.shape)
-    return config, build(kind, network, config, pictures, autoencoder), sampling
+    condition = None
+    with suppress(UserError):  # no weights yet, or damaged ones
+        condition = None if begun is None else registry.condition_of(begun.header())
+    return config, build(kind, network, config, pictures, autoencoder, condition), sampling
 
 
 def _run(
@@ -464,7 +473,7 @@ def _assist(data: str, name: str, world: World) -> None:
         model = registry.find(name)
         layer = presets.Layer().over(model.settings())
         pictures = load_pictures(data, _checked(layer)[0].data)
-        config, family, _ = _built(layer, pictures)
+        config, family, _ = _built(layer, pictures, model)
         training = run.divide(model, config, pictures).training
         loop.assist(Learner(family, training, config, world), model, world)
     except UserError:  # the first process has said it, or is gone

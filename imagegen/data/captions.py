@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from imagegen.data.words import TOKENS, split
-from imagegen.errors import UserError
+from imagegen.errors import UserError, did_you_mean
 from imagegen.images.reading import BadPictureError
 
 Source = Literal["auto", "from-names", "none"]
@@ -28,7 +28,8 @@ Source = Literal["auto", "from-names", "none"]
 
 TABLES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ",;\t"
-NAMES, TEXTS, LABELS = ("file_name", "filename", "file", "image"), ("text", "caption"), ("label",)
+NAMES = ("file_name", "filename", "file", "image")
+TEXTS, LABELS = ("text", "caption"), ("label", "labels")
 """Names of a table's columns."""
 LONGEST = 2_000
 """Letters of a caption that are kept."""
@@ -49,11 +50,13 @@ class Said:
     Attributes:
         texts: by picture; pictures without a caption are not in it.
         labels: by picture, one or more, from tables or by a rule for names.
+        places: where a table says so, by picture.
         notes: what the user may want to know.
     """
 
     texts: Mapping[str, str]
     labels: Mapping[str, tuple[str, ...]]
+    places: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -106,7 +109,7 @@ def read(
             f"{_many(longer, 'caption has', 'captions have')} more than {TOKENS} words, such as "
             f"that of {longer[0]}: the first {TOKENS} count"
         )
-    return Said(found.texts, found.labels, tuple(found.notes))
+    return Said(found.texts, found.labels, found.places, tuple(found.notes))
 
 
 def from_name(name: str) -> str:
@@ -126,6 +129,7 @@ class _Found:
 
     texts: dict[str, str] = field(default_factory=dict)
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
 
@@ -143,9 +147,12 @@ class _Found:
         Raises:
             UserError: if it has others.
         """
-        if labels and set(self.labels.setdefault(picture, labels)) != set(labels):
+        if not labels:
+            return
+        before = self.places.setdefault(picture, where)
+        if set(self.labels.setdefault(picture, labels)) != set(labels):
             raise UserError(
-                f"{picture} has two labels: {where} says {'; '.join(labels)}, a row before it "
+                f"{picture} has two labels: {where} says {'; '.join(labels)}, {before} says "
                 f"{'; '.join(self.labels[picture])}",
                 "take one of the rows out; several labels of a picture go into one row",
             )
@@ -156,9 +163,9 @@ def _take_beside(
 ) -> None:
     """Take over the texts beside pictures, and note what is odd about captions."""
     odd = []
-    beside = {name[:-4]: name for name in others if name.lower().endswith(".txt")}
+    beside = {_same(name[:-4]): name for name in others if name.lower().endswith(".txt")}
     for name in pictures:
-        file = beside.get(str(PurePosixPath(name).with_suffix("")))
+        file = beside.get(_same(str(PurePosixPath(name).with_suffix(""))))
         if file is not None:
             text, is_utf = _beside(file, others[file])
             odd += [] if is_utf else [file]
@@ -175,7 +182,7 @@ def _take_beside(
         )
     if not found.texts:
         unread = [name for name in others if name.lower().endswith(OTHERS)]
-        unread += [beside[name] for name in pictures if name in beside]
+        unread += [beside[_same(name)] for name in pictures if _same(name) in beside]
         if unread:
             found.notes.append(
                 f"{unread[0]} is not read: captions are in NAME.txt beside NAME.png, in a table "
@@ -195,7 +202,7 @@ def _ruled(pictures: Sequence[str], rule: str) -> dict[str, tuple[str, ...]]:
     """
     labels = {}
     for name in pictures:
-        match = re.search(rule, str(PurePosixPath(name).with_suffix("")))
+        match = re.search(rule, _same(str(PurePosixPath(name).with_suffix(""))))
         found = dict.fromkeys(filter(None, match.groups())) if match else {}
         if found:
             labels[name] = tuple(found)
@@ -225,12 +232,13 @@ def _take(
     """
     folder = str(PurePosixPath(table).parent)
     missing: list[str] = []
-    names_some = False
+    names_some = has_rows = False
     rows = _rows(table, _decoded(table, load))
     if rows is None:
         found.notes.append(f"{table} is not used: it has no columns file_name, and text or label")
         return
     for line, row in rows:
+        has_rows = has_rows or bool(row.keys() & set(wanted))
         where = f"{table}:{line}"
         row = {column: cell for column, cell in row.items() if column in (*NAMES, *wanted)}
         if _first(row, wanted) is None:
@@ -240,7 +248,8 @@ def _take(
             raise UserError(f"{where}: no file_name", "give every line one, or drop the line")
         name = pictures.get(_same(folder, str(file).strip()))
         if name is None:
-            missing.append(f"{where}: {file}")
+            near = "" if missing else did_you_mean(_same(folder, str(file)), pictures)
+            missing.append(f"{where}: {file}{near}")
             continue
         names_some = True
         said = _first(row, TEXTS)
@@ -262,6 +271,8 @@ def _take(
             f"{table} names {_many(missing, 'picture that is', 'pictures that are')} not there, or "
             f"can't be used, such as {missing[0]}"
         )
+    elif has_rows and not names_some:
+        found.notes.append(f"{table} is not used: it says nothing of any picture")
 
 
 def _same(*parts: str) -> str:
@@ -297,7 +308,8 @@ def _labels(where: str, given: object) -> tuple[str, ...]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
+    signs = unicodedata.normalize("NFC", _CONTROL.sub(" ", text))
+    return " ".join(signs.split())[:LONGEST]
 
 
 def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] | None:
@@ -336,21 +348,36 @@ def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]
 def _of_csv(
     table: str, text: str, separator: str, columns: list[str]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
+    ours = [column for column in columns if column in (*NAMES, *TEXTS, *LABELS)]
+    for column in ours:
+        if ours.count(column) > 1:
+            raise UserError(
+                f"{table}:1: two columns are called {column}",
+                "take one out; several labels of a picture go into one cell: a;b",
+            )
     reader = csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True, strict=True
     )
-    try:
-        for number, cells in enumerate(cells for cells in reader if any(map(str.strip, cells))):
-            if len(cells) > len(columns):
-                raise UserError(
-                    f"{table}:{reader.line_num}: {len(cells)} cells where the first line has "
-                    f"{len(columns)}",
-                    f'put a text with "{separator}" in it into quotes: "..."',
-                )
-            if number:
-                yield reader.line_num, dict(zip(columns, cells, strict=False))
-    except csv.Error as error:
-        raise UserError(f"{table}:{reader.line_num}: {error}", "mend this line") from None
+    is_head = True
+    while True:
+        line = reader.line_num + 1  # where the row begins: a cell may have several lines
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            hint = "mend this row; each quote that is opened must be closed"
+            raise UserError(f"{table}:{line}: {error}", hint) from None
+        if cells is None:
+            return
+        if not any(map(str.strip, cells)):
+            continue
+        if len(cells) > len(columns):
+            raise UserError(
+                f"{table}:{line}: {len(cells)} cells where the first line has {len(columns)}",
+                f'put a text with "{separator}" in it into quotes: "..."',
+            )
+        if not is_head:
+            yield line, dict(zip(columns, cells, strict=False))
+        is_head = False
 
 
 def _columns(text: str) -> tuple[str, list[str]] | None:

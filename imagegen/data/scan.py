@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -261,7 +262,8 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
     is_wrapped = wrapped and len({part[0] for part in parts}) == 1 and min(map(len, parts)) > 1
     folders = [part[1 if is_wrapped else 0 : -1] for part in parts]
     entries = [
-        Entry(name, folder[0] if folder else "", position, read)
+        # macOS takes letters with marks apart, and labels are compared with what is typed.
+        Entry(name, unicodedata.normalize("NFC", folder[0]) if folder else "", position, read)
         for (name, position, read), folder in zip(pictures, folders, strict=True)
     ]
     labels = {entry.label for entry in entries} - {""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,14 @@ MAX_COMPARED = 20_000
 """Above this many pictures, comparing all pairs takes minutes: only exact doubles are grouped."""
 
 
+@lru_cache(maxsize=1)
 def held_out(pictures: Pictures, share: float) -> npt.NDArray[np.bool_]:
     """Choose about `share` of the pictures, (N,), by their content alone.
 
     Pictures that are alike fall on the same side. A group is held out if a number in [0, 1), the
     hash of its smallest digest, is below `share`: so a picture stays on its side whatever its file
     is called, and almost always when others are added. No label is held out whole, nor is the set.
+    The last answer is remembered, and not to be changed.
     """
     digests = as_numbers(pictures.digests)
     bits = likeness.embed(pictures.images) if len(pictures) <= MAX_COMPARED else None
@@ -35,11 +38,11 @@ def held_out(pictures: Pictures, share: float) -> npt.NDArray[np.bool_]:
     chosen: npt.NDArray[np.bool_] = numbers < share
     if bits is not None:
         _return_doubles(pictures, bits, group, chosen)
-    labels = np.zeros(len(pictures), int) if pictures.labels is None else pictures.labels
-    for label in np.unique(labels):
-        members = labels == label
-        if chosen[members].all():
+    for share_of_label in pictures.shares.T:
+        members = share_of_label > 0
+        if members.any() and chosen[members].all():
             chosen &= ~np.isin(group, group[members])
+    chosen.flags.writeable = False
     return chosen
 
 

@@ -191,7 +191,7 @@ def load_pictures(
     deep = None
     if channels == "grey16":
         deep = np.stack([_deep(one, image) for one, image in zip(pictures, images, strict=True)])
-    labels = _labels(entries, said.labels, settings.labels in ("auto", "folders"))
+    labels = _labels(entries, said, settings.labels in ("auto", "folders"))
     names = tuple(sorted({label for one in labels for label in one}))
     numbers = [tuple(map(names.index, one)) for one in labels]
     texts = [said.texts.get(entry.name, "") for entry in entries]
@@ -422,9 +422,9 @@ def _notes(
 
 
 def _labels(
-    entries: Sequence[Entry], told: Mapping[str, tuple[str, ...]], by_folder: bool
+    entries: Sequence[Entry], said: captions.Said, by_folder: bool
 ) -> list[tuple[str, ...]]:
-    """Return each picture's labels, none or more: those that are told, or that of its folder.
+    """Return each picture's labels, none or more: those that are said, or that of its folder.
 
     Raises:
         UserError: if it has both, and they differ.
@@ -433,10 +433,11 @@ def _labels(
     labels = []
     for entry in entries:
         folder = entry.label if by_folder and len(folders) > 1 else ""
-        own = told.get(entry.name, (folder,) if folder else ())
+        own = said.labels.get(entry.name, (folder,) if folder else ())
         if folder and folder not in own:
             raise UserError(
-                f"{entry.name} has two labels: its folder says {folder}, a table {'; '.join(own)}",
+                f"{entry.name} has two labels: its folder says {folder}, "
+                f"{said.places[entry.name]} says {'; '.join(own)}",
                 "--set data.labels=folders or data.labels=tables says which counts",
             )
         labels.append(own)

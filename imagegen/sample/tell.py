@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,7 +53,10 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
         return Ask({}, text or "")
     if label == "none" and condition and "none" not in condition.labels:
         return Ask({}, text or "", unlabelled=True)
-    return Ask(_weights(condition.labels, label), text or "")
+    # However a system takes letters with marks apart.
+    names = {_composed(name): name for name in condition.labels}
+    weights = _weights(tuple(names), _composed(label))
+    return Ask({names[name]: weight for name, weight in weights.items()}, text or "")
 
 
 def of_pictures(pictures: Pictures, condition: Condition) -> Told | None:
@@ -107,11 +111,15 @@ def _told(labels: torch.Tensor, texts: Sequence[str], words: Vocabulary | None) 
     return Told(labels, matrix, torch.zeros(len(texts), dtype=torch.int64))
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def _weights(known: Sequence[str], label: str) -> dict[str, float]:
     if not known:
         raise SettingsError(
             f"--label {label}: this model was trained without labels",
-            "labels come from the sub-folders of the training pictures",
+            "labels come from sub-folders, tables or the names of the training pictures",
         )
     if label in known:
         return {label: 1.0}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imagegen.data.split import held_out
 from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor, turned
 from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision, prepare_processor
@@ -22,7 +23,7 @@ from imagegen.family import Batch, Condition, Family, shapes
 from imagegen.nn.conditioner import TURNS, Told
 from imagegen.nn.draws import Draws
 from imagegen.sample import tell
-from imagegen.settings import Config, Settings, TrainSettings
+from imagegen.settings import Config, DataSettings, Settings, TrainSettings
 from imagegen.train import checkpoint
 from imagegen.train.muon import Muon
 from imagegen.train.parallel import Order, World
@@ -35,20 +36,37 @@ def build(
     config: Config,
     pictures: Pictures,
     autoencoder: Family | None = None,
+    condition: Condition | None = None,
 ) -> Family:
-    """Make a new family for these pictures, its weights drawn from `train.seed`."""
+    """Make a new family for these pictures, its weights drawn from `train.seed`.
+
+    Args:
+        kind: the family.
+        model: an instance of its `Model`.
+        config: all settings.
+        pictures: all of them, those that will be held out too.
+        autoencoder: what it stands on.
+        condition: what it can be told, if that is known; else it is found out.
+    """
+    condition = condition or condition_of(pictures, config.data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        condition = condition_of(pictures, turned=config.data.turned > 0)
         family = kind(model, pictures.shape, condition, autoencoder)
     family.depth = pictures.depth
     return family
 
 
-def condition_of(pictures: Pictures, *, turned: bool = False) -> Condition:
-    """Return what a model of these pictures can be told, and whether some are to be turned."""
-    words = None if pictures.texts is None else Vocabulary.of(pictures.texts)
-    return Condition(pictures.label_names, words, turned)
+def condition_of(pictures: Pictures, settings: DataSettings) -> Condition:
+    """Return what a model of these pictures can be told, held-out ones among them.
+
+    Of their words it is told those alone that it will learn from.
+    """
+    words = None
+    if pictures.texts is not None:
+        held = held_out(pictures, settings.held_out)
+        texts = zip(pictures.texts, held, strict=True)
+        words = Vocabulary.of(text for text, is_held_out in texts if not is_held_out)
+    return Condition(pictures.label_names, words, settings.turned > 0)
 
 
 def check(family: Family, config: Config, world: World) -> None:

@@ -98,7 +98,6 @@ def prepare(
         "source": source,
         "fingerprint": pictures.fingerprint,
         "pictures": len(pictures),
-        "labels": pictures.label_counts(),
         "skipped": [list(pair) for pair in pictures.skipped],
     }
     if parent is not None:
@@ -106,6 +105,7 @@ def prepare(
     if not model.is_begun:
         sides = _hold_out(model, config, pictures)
         data["held_out"] = len(sides.held_out)
+        data["labels"] = sides.training.label_counts()
         durable.write(model.path / "data.json", json.dumps(data, indent=1).encode())
         durable.write(model.path / "config.yaml", presets.dump(config).encode())
         return sides

@@ -122,7 +122,7 @@ def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
         ("x.jsonl", b'{"file_name": "a.png", "label": [null]}\n', "x.jsonl:1: a label should be"),
         ("x.jsonl", b'{"file_name": "a.png", "label": {"x": 1}}\n', "x.jsonl:1: a label should"),
         ("x.csv", b"file_name,text\na.png,a cat, red\n", r"x\.csv:2: 3 cells where the first .* 2"),
-        ("x.csv", b'file_name,text\na.png,"a cat\nb.png,a dog\n', r"x\.csv:3: unexpected end"),
+        ("x.csv", b'file_name,text\na.png,"a cat\nb.png,a dog\n', r"x\.csv:2: unexpected end"),
         ("x.csv", b"file_name,label\na.png,cat\na.png,dog\n", r"a\.png has two labels: x\.csv:3"),
         ("x.csv", b"\n\nfile_name,text\na.png,a cat, red\n", r"x\.csv:4: 3 cells"),
         ("x.jsonl", b'{"file_name": "a.png", "text": ["ant"]}\n', r"x\.jsonl:1: a caption should"),
@@ -251,7 +251,9 @@ def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
     (folder / "f").mkdir()
     (folder / "a.png").rename(folder / "f/a.png")
     (folder / "x.csv").write_text("file_name,label\nf/a.png,c\n")
-    with pytest.raises(UserError, match=r"f/a\.png has two labels: its folder says f, a table c"):
+    with pytest.raises(
+        UserError, match=r"f/a\.png has two labels: its folder says f, x\.csv:2 says c"
+    ):
         load_pictures(str(folder), SETTINGS)
     for source, counts in (("folders", {"c": 2, "f": 1}), ("tables", {"c": 1})):
         found = load_pictures(str(folder), SETTINGS.model_copy(update={"labels": source}))
@@ -373,3 +375,65 @@ def test_lines_of_blanks_are_no_rows(folder: Path) -> None:
     found = load_pictures(str(folder), SETTINGS)
     assert found.texts == ("an ant", "", "", "")
     assert not any("not there" in note for note in found.notes)
+
+
+def test_letters_with_marks_are_the_same_however_they_are_taken_apart(folder: Path) -> None:
+    whole, apart = "caf\u00e9", "cafe\u0301"
+    for name, other, pictures in ((whole, apart, "ab"), (apart, whole, "c")):
+        (folder / name).mkdir()
+        for one in pictures:
+            number = ord(one)
+            Image.new("RGB", (16, 16), (number, number, 0)).save(folder / name / f"{one}{name}.png")
+        (folder / name / f"{pictures[0]}{other}.txt").write_text(f"a {other}")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.label_names == ("c", whole)
+    assert found.label_counts()[whole] == 3
+    assert found.texts is not None
+    assert found.texts.count(f"a {whole}") == 2
+    ruled = SETTINGS.model_copy(update={"labels": "(caf\u00e9|d|e)$"})
+    assert load_pictures(str(folder), ruled).label_counts() == {whole: 3, "d": 1, "e": 1}
+    (folder / "x.csv").write_text(f"file_name,label\n{apart}/a{whole}.png,{apart}\n")
+    assert load_pictures(str(folder), SETTINGS).label_counts()[whole] == 3
+
+
+def test_an_open_quote_is_named_where_it_is(folder: Path) -> None:
+    rows = ["file_name,text", "a.png,ant", 'b.png,"bee', "c/d.png,dog", "c/e.png,elk"]
+    (folder / "x.csv").write_text("\n".join(rows))
+    with pytest.raises(UserError, match=r"x\.csv:3: ") as caught:
+        load_pictures(str(folder), SETTINGS)
+    assert "each quote that is opened must be closed" in str(caught.value.hint)
+    rows[2] = 'b.png,"bee,\nfly"'
+    (folder / "x.csv").write_text("\n".join([*rows, "c/e.png,elk,red"]))
+    with pytest.raises(UserError, match=r"x\.csv:7: 3 cells"):
+        load_pictures(str(folder), SETTINGS)
+
+
+def test_columns_of_labels_and_two_of_a_name(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,labels\na.png,ant;bee\nb.png,bee\n")
+    assert load_pictures(str(folder), SETTINGS).label_counts() == {"ant": 1, "bee": 2}
+    (folder / "x.csv").write_text("file_name,label,label\na.png,ant,bee\n")
+    with pytest.raises(UserError, match=r"x\.csv:1: two columns are called label"):
+        load_pictures(str(folder), SETTINGS)
+
+
+def test_tables_that_say_nothing_are_named(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label\na.png,\nb.png,\n")
+    (note,) = load_pictures(str(folder), SETTINGS).notes
+    assert note == "x.csv is not used: it says nothing of any picture"
+    no_labels = SETTINGS.model_copy(update={"labels": "none"})
+    assert load_pictures(str(folder), no_labels).notes == ()
+
+
+def test_a_picture_that_is_not_there_comes_with_the_nearest(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label\na.PNG,ant\nb.png,bee\n")
+    notes = load_pictures(str(folder), SETTINGS).notes
+    assert any("such as x.csv:2: a.PNG; did you mean 'a.png'?" in note for note in notes)
+    (folder / "x.csv").write_text("file_name,label\nc/f.png,ant\n")
+    with pytest.raises(UserError, match=r"x\.csv:2: c/f\.png; did you mean 'c/"):
+        load_pictures(str(folder), SETTINGS)
+
+
+def test_of_two_tables_the_nearer_one_counts(folder: Path) -> None:
+    (folder / "c/a.csv").write_text("file_name,text\nd.png,a dog\n")
+    (folder / "z.csv").write_text("file_name,text\nc/d.png,something\n")
+    assert texts(folder) == ("", "", "a dog", "")

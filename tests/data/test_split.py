@@ -74,6 +74,15 @@ def test_no_label_is_held_out_whole(smileys):
     chosen = held_out(replace(smileys, labels=alone), 0.5)
     assert not chosen[alone == 1].all()
     assert chosen[alone == 0].any()
+    rare = [(0, 1) if one else (0,) for one in alone]  # and not if it is the second of several
+    labels = np.zeros(207, np.int64)
+    more = replace(smileys, labels=labels, several=tuple(rare), label_names=("a", "b"))
+    assert not held_out(more, 0.5)[alone == 1].all()
+
+
+def test_the_answer_can_not_be_changed(smileys):
+    with pytest.raises(ValueError, match="read-only"):
+        held_out(smileys, 0.2)[0] = True
 
 
 def test_a_single_picture_is_trained_on(smileys):

@@ -83,6 +83,7 @@ def test_labels_left_open_go_by_the_seed_alone() -> None:
     many = numbers(list(range(300)))
     assert np.bincount(many).min() > 70
     assert numbers([17, 5]) == [many[17], many[5]]
+    assert many[:8] == [2, 0, 1, 2, 2, 2, 1, 2]  # pictures that are there can be drawn again
 
 
 def test_what_pictures_are() -> None:
@@ -103,3 +104,25 @@ def test_what_pictures_are() -> None:
     assert told.words[1].sum() == 0
     assert told.words[2].tolist() == WORDS.tokens(TEXTS[1])
     assert tell.of_pictures(pictures, Condition()) is None
+
+
+def test_labels_are_asked_for_however_marks_are_written() -> None:
+    for known, asked in (("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")):
+        condition = Condition(("ant", known))
+        assert tell.parse(condition, asked).labels == {known: 1.0}
+        assert tell.parse(condition, f"{asked}:0.5,ant:0.5").labels == {known: 0.5, "ant": 0.5}
+
+
+def test_of_several_labels_those_that_are_known_count_in_full() -> None:
+    pictures = Pictures(
+        images=np.zeros((2, 1, 16, 16), np.uint8),
+        labels=np.array([0, 0]),
+        several=((0, 1), (0, 1, 2)),
+        label_names=("bee", "cat", "fly"),
+        names=("a", "b"),
+        skipped=(),
+        notes=(),
+    )
+    told = tell.of_pictures(pictures, BOTH)
+    assert told is not None
+    assert np.allclose(told.labels, [[0, 0.5, 0.5], [0, 0.5, 0.5]])

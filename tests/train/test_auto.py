@@ -72,6 +72,8 @@ def test_pictures_of_another_size_of_set_are_alike_in_kind(monkeypatch) -> None:
     assert auto.pick(8_000, "grey", 10, ["gan", "flow"])[0] == "flow"
     assert auto.pick(8_000, "grey16", 30, ["gan", "flow"])[0] == "flow"
     assert auto.pick(5_000, "rgb", 120, ["gan", "flow"])[0] == "flow"
+    assert auto.pick(300, "grey", 30, ["gan", "flow"])[0] == "flow"
+    assert auto.pick(300, "grey16", 30, ["gan", "flow"])[0] == "flow"
 
 
 def test_steps_say_nothing_of_the_time(monkeypatch) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from imagegen.data.split import held_out
 from imagegen.data.store import load_pictures, to_tensor, turned
 from imagegen.errors import SettingsError, UserError
 from imagegen.families import FAMILIES
@@ -15,7 +16,7 @@ from imagegen.families.autoencoder import Autoencoder
 from imagegen.families.flow import Flow
 from imagegen.family import Condition
 from imagegen.settings import Config, DataSettings, TrainSettings
-from imagegen.train.learner import Learner, build
+from imagegen.train.learner import Learner, build, condition_of
 from imagegen.train.parallel import Order, World
 from tests.standing import foundation
 
@@ -245,3 +246,14 @@ def test_what_is_remembered_has_an_end(smileys, monkeypatch: pytest.MonkeyPatch)
     for step in range(4):
         learner.step(Order(step, 0.0))
     assert len(learner._seen) == 16
+
+
+def test_words_that_are_only_said_of_held_out_pictures_are_not_known(smileys) -> None:
+    held = held_out(smileys, 0.2)
+    words = [f"{'zebra' if out else 'ant'} face" for out in held]
+    said = replace(smileys, texts=tuple(words))
+    condition = condition_of(said, DataSettings(held_out=0.2))
+    assert condition.vocabulary is not None
+    assert condition.vocabulary.words == {"face": (~held).sum(), "ant": (~held).sum()}
+    assert condition.labels == smileys.label_names
+    assert condition_of(smileys, DataSettings(turned=0.5)).turned
