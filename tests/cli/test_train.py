@@ -13,6 +13,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from imagegen import registry
+from imagegen.data.words import Vocabulary
+from imagegen.family import Condition
 from tests.cli.conftest import SMALL, Call
 
 
@@ -476,3 +478,25 @@ def test_grey_of_sixteen_bits_all_the_way(call: Call, tmp_path: Path) -> None:
     call("generate", "-m", "deep", "-s", 1, "-o", tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == Path(out.split()[0]).read_bytes()
     call("evaluate", "deep", "-n", 16)
+
+
+def test_a_training_goes_on_with_the_words_that_it_began_with(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["sample:smileys", *SMALL, "--steps", 8, "--set", "train.checkpoint_every=4"]
+    call("train", *words)
+    model = registry.find("smileys")
+    before = model.header()["vocabulary"]
+    assert before["words"]
+    newest = max(model.state.glob("[0-9]*.safetensors"))
+    for file in model.state.glob(f"{newest.name}*"):
+        file.unlink()
+    journal = model.state / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines(True) if "finished" not in line]
+    journal.write_text("".join(lines))
+    none = Condition(model.header()["labels"], Vocabulary.of(["as another version", "finds them"]))
+    monkeypatch.setattr("imagegen.train.learner.condition_of", lambda *_: none)
+    answer = call("train", *words)
+    assert "does not fit" not in answer.err
+    assert "step 4" in answer.err
+    assert model.header()["vocabulary"] == before

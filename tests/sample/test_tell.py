@@ -122,6 +122,8 @@ def test_of_several_labels_those_that_are_known_count_in_full() -> None:
         names=("a", "b"),
         skipped=(),
         notes=(),
+        digests=np.zeros((2, 8), np.uint8),
+        fingerprint="",
     )
     told = tell.of_pictures(pictures, BOTH)
     assert told is not None
