@@ -283,6 +283,8 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         with console.progress(talk.as_json) as report:
             pictures = load_pictures(plan.data, data, partial(report, "reading pictures"))
         talk.describe(plan.name, plan.data, pictures)
+    if (kept := choose.keep_palette(layer, pictures)) is not None:
+        talk.chosen(kept)
     config, family, sampling = _built(layer, pictures, known if begun else None)
     if promise is not None:
         for setting, reason in family.choices(len(pictures)).items():

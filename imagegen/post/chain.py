@@ -83,7 +83,7 @@ def build_chain(steps: Sequence[str | Mapping[str, Any]]) -> Chain:
     checked = []
     names: list[str] = []
     for step in steps:
-        name, values = _take_apart(step)
+        name, values = take_apart(step)
         operation = OPERATIONS[name]
         settings = operation.check(values)
         try:
@@ -117,7 +117,8 @@ def parse_step(text: str) -> dict[str, dict[str, Any]]:
 _SEE = "imagegen ops"
 
 
-def _take_apart(step: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def take_apart(step: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of a step and its settings, as they are written."""
     form = parse_step(step) if isinstance(step, str) else step
     if isinstance(form, Mapping) and len(form) == 1:
         [(name, values)] = form.items()

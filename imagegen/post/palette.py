@@ -23,17 +23,24 @@ MOST = 256
 
 
 def _has_palette(settings: dict[str, Any]) -> None:
-    file, n = settings["file"], settings["n"]
+    file, colors, n = settings["file"], settings["colors"], settings["n"]
+    if colors is not None:
+        for key, value in (("file", file), ("n", n)):
+            if value is not None:
+                raise ValueError(f"{key}: would be ignored, as colors says which there are")
+        if len(_listed(colors)) > MOST:
+            raise ValueError(f"colors: expected up to {MOST}, got {len(_listed(colors))}")
+        return
     if file is None:
         settings["n"] = n or 16
         return
     try:
-        colors = _read(file)
+        known = _read(file)
     except ValueError as error:
         raise ValueError(f"file: {error}") from None
-    if n is not None and len(colors) <= n:
-        raise ValueError(f"n: would be ignored, as {file} has only {len(colors)} colours")
-    if len(colors) > MOST and n is None:
+    if n is not None and len(known) <= n:
+        raise ValueError(f"n: would be ignored, as {file} has only {len(known)} colours")
+    if len(known) > MOST and n is None:
         settings["n"] = MOST
 
 
@@ -43,6 +50,7 @@ def palette(
     alpha: Floats | None,
     *,
     file: str | None = None,
+    colors: str | None = None,
     n: Annotated[int, Field(ge=2, le=MOST)] | None = None,
     dither: Literal["none", "floyd-steinberg"] = "none",
 ) -> Floats:
@@ -54,6 +62,7 @@ def palette(
     Args:
         file: Where the colours are: a GIMP palette (.gpl), a list of RRGGBB (.hex), or a picture.
             Without it they are found in the picture itself.
+        colors: The colours themselves: "#1d2b53 #7e2553 #fff1e8".
         n: How many colours to find, by k-means in Oklab: of the picture (16 if not given), or of
             a file that has more (256).
         dither: How to mix what the palette lacks; floyd-steinberg spreads the error to the next
@@ -62,14 +71,16 @@ def palette(
     seen = color[visible(alpha, color.shape[:2])]
     if len(seen) == 0:
         return color
-    source = seen if file is None else _read(file)
-    colors = _paint_box(source, n)
-    if color.shape[2] == 1 and np.ptp(colors, axis=1).max() > 0:
+    if colors is not None:
+        box = _listed(colors)
+    else:
+        box = _paint_box(seen if file is None else _read(file), n)
+    if color.shape[2] == 1 and np.ptp(box, axis=1).max() > 0:
         color = rgb(color)
     if color.shape[2] == 1:
-        colors = np.unique(colors[:, :1], axis=0)
-    index = _spread(color, colors) if dither != "none" else _nearest(color, colors)
-    return np.asarray(colors[index], np.float32)
+        box = np.unique(box[:, :1], axis=0)
+    index = _spread(color, box) if dither != "none" else _nearest(color, box)
+    return np.asarray(box[index], np.float32)
 
 
 @operation("report", "dominant-colors:n=5")
@@ -120,6 +131,17 @@ def _read(path: str) -> Floats:
     if len(colors) == 0:
         raise ValueError(f"{path}: no colours in it")
     return np.asarray(colors, np.float32)
+
+
+def _listed(colors: str) -> Floats:
+    """Read colours with spaces between them, (N, 3) sRGB; raises ValueError."""
+    try:
+        listed = [hex_color(word) for word in colors.split()]
+    except ValueError as error:
+        raise ValueError(f"colors: {error}") from None
+    if not listed:
+        raise ValueError("colors: there is none")
+    return np.array(listed, np.float32)
 
 
 def _gpl(path: str, lines: list[str]) -> Floats:

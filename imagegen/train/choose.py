@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from imagegen import presets
-from imagegen.data.store import Pictures
+from imagegen.data.store import Images, Pictures
 from imagegen.device import pick_device
 from imagegen.errors import SettingsError
 from imagegen.families import FAMILIES
 from imagegen.family import Family
+from imagegen.post.chain import take_apart
+from imagegen.post.palette import MOST
 from imagegen.settings import Config, seconds
 from imagegen.train import foundation
 from imagegen.train.learner import Learner, build
@@ -82,6 +84,40 @@ class Estimate:
         """The budget that would do, as `--budget` takes it."""
         minutes = math.ceil((self.budget or 0) * self.needed / self.pictures / 60)
         return f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
+
+
+def keep_palette(layer: presets.Layer, pictures: Pictures) -> Choice | None:
+    """Let drawn pictures have the colours of these, if they are few and few are wanted.
+
+    So it is where `postprocess` has a `palette` that would be found in each picture anew.
+    """
+    steps = list(presets.check(layer).postprocess)
+    for place, step in enumerate(steps):
+        name, settings = take_apart(step)
+        if name == "palette" and not settings.keys() & {"file", "colors"}:
+            colors = palette_of(pictures.images)
+            if colors is None:
+                return None
+            kept = {key: value for key, value in settings.items() if key != "n"}
+            steps[place] = {name: kept | {"colors": " ".join(colors)}}
+            layer.put(("postprocess",), steps, "the pictures")
+            return Choice(("postprocess", name), f"{len(colors)} colours", "all of the pictures'")
+    return None
+
+
+def palette_of(images: Images) -> list[str] | None:
+    """Return the colours of pictures, (N, C, H, W), as #RRGGBB; None if there are many.
+
+    Pixels that can be seen through do not count.
+    """
+    found: set[int] = set()
+    for image in images:
+        red, green, blue = image[[0, 1, 2] if len(image) > 1 else [0, 0, 0]].astype(np.int32)
+        packed = red << 16 | green << 8 | blue
+        found |= set(packed[image[3] == 255] if len(image) == 4 else packed.ravel())
+        if len(found) > MOST:
+            return None
+    return [f"#{one:06x}" for one in sorted(found)] or None
 
 
 def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:

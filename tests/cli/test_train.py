@@ -500,3 +500,24 @@ def test_a_training_goes_on_with_the_words_that_it_began_with(
     assert "does not fit" not in answer.err
     assert "step 4" in answer.err
     assert model.header()["vocabulary"] == before
+
+
+def test_pixel_art_keeps_the_palette_of_its_pictures(call: Call, tmp_path: Path) -> None:
+    colors = np.array([[0, 0, 0], [29, 43, 83], [255, 0, 77], [255, 241, 232]], np.uint8)
+    art = tmp_path / "art"
+    art.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(12):
+        image = np.full((16, 16, 4), 255, np.uint8)
+        image[..., :3] = colors[np.kron(noise.integers(0, 4, (4, 4)), np.ones((4, 4), int))]
+        image[:4, :4] = 0
+        Image.fromarray(image).save(art / f"{number}.png")
+    small = ["--set", "data.size=16", "--set", "model.width=8", "--set", "train.batch_size=4"]
+    said = call("train", art, "--name", "art", "--preset", "pixel-art", "--steps", 6, *small)
+    assert "postprocess.palette=4 colours: all of the pictures'" in said.err
+    call("generate", "-m", "art", "-s", 1, "-o", tmp_path / "a.png")
+    drawn = np.asarray(Image.open(tmp_path / "a.png"))
+    seen = {tuple(color) for color in drawn[drawn[..., 3] == 255][:, :3].tolist()}
+    assert seen <= {tuple(color) for color in colors.tolist()}
+    assert set(np.unique(drawn[..., 3])) <= {0, 255}
+    call("train", "--resume", "art")

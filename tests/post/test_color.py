@@ -582,6 +582,20 @@ def test_a_dithered_grey_keeps_its_mean() -> None:
     assert len(np.unique(apply("palette:n=5", deep))) == 5
 
 
+def test_a_palette_can_be_given_color_by_color(tmp_path: Path) -> None:
+    known = apply({"palette": {"file": palette_file(tmp_path, ".hex")}}, COLORS)
+    assert (apply({"palette": {"colors": " ".join(FOUR)}}, COLORS) == known).all()
+    for settings, message in (
+        ({"colors": "#12345"}, "palette: colors: expected a colour as #RRGGBB, got '#12345'"),
+        ({"colors": " "}, "palette: colors: there is none"),
+        ({"colors": "#000000 " * 257}, "palette: colors: expected up to 256, got 257"),
+        ({"colors": "#000000", "n": 4}, "palette: n: would be ignored"),
+        ({"colors": "#000000", "file": "x.hex"}, "palette: file: would be ignored"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            build_chain([{"palette": settings}])
+
+
 def test_a_palette_refuses_bad_files(tmp_path: Path) -> None:
     four = palette_file(tmp_path, ".hex")
     with pytest.raises(SettingsError, match=r"n: would be ignored, as .* has only 4 colours"):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from imagegen import presets
+from imagegen.data.store import load_pictures
 from imagegen.presets import Layer
+from imagegen.settings import DataSettings
 from imagegen.train import choose
 
 
@@ -90,3 +95,38 @@ def test_sizes_that_a_family_cannot_make_are_passed_over() -> None:
 def test_no_size_is_chosen_at_which_pixels_are_too_many() -> None:
     assert choose._possible(presets.resolve(["flow"], ["model.width=8"]), 300) == [32, 48, 64]
     assert 128 in choose._possible(presets.resolve(["gan"], ["model.width=8"]), 300)
+
+
+def test_few_colours_of_pictures_are_found_and_many_are_not() -> None:
+    images = np.zeros((2, 4, 16, 16), np.uint8)
+    images[:, 3] = 255
+    images[1, :3, 0, 0] = 29, 43, 83
+    images[1, :, 0, 1] = 9, 9, 9, 128  # seen through
+    assert choose.palette_of(images) == ["#000000", "#1d2b53"]
+    assert choose.palette_of(images[:, 3:]) == ["#808080", "#ffffff"]  # as grey ones
+    shades = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    assert len(choose.palette_of(shades) or []) == 256
+    more = np.concatenate([np.repeat(shades, 3, 1), np.repeat(shades, 3, 1)])
+    more[1, 0, 0, 0] = 1
+    assert choose.palette_of(more) is None
+    assert choose.palette_of(np.zeros((1, 4, 16, 16), np.uint8)) is None
+
+
+def test_a_palette_of_ones_own_stays() -> None:
+    pictures = load_pictures("sample:smileys", DataSettings(size=16))
+    few = replace(pictures, images=np.zeros_like(pictures.images) + np.uint8(255))
+    for step, kept in (
+        ("palette:n=4", {"palette": {"colors": "#ffffff"}}),
+        ({"palette": {"dither": "none"}}, {"palette": {"dither": "none", "colors": "#ffffff"}}),
+        ("palette:colors=#112233", "palette:colors=#112233"),
+        ({"palette": {"file": "x.hex"}}, {"palette": {"file": "x.hex"}}),
+        ("invert", "invert"),
+    ):
+        layer = presets.resolve(["gan"])
+        layer.put(("postprocess",), ["flip", step], "here")
+        choice = choose.keep_palette(layer, few)
+        assert layer.get(("postprocess",)) == ["flip", kept]
+        assert (choice is None) == (step == kept)
+        layer.put(("postprocess",), ["flip", step], "here")
+        assert choose.keep_palette(layer, pictures) is None
+        assert layer.get(("postprocess",)) == ["flip", step]
