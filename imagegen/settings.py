@@ -112,8 +112,8 @@ class DataSettings(Settings):
     """Also train on the left-right mirrored pictures. Wrong for digits and text."""
     turned: Annotated[float, Field(ge=0, le=0.9)] = 0
     """Share of the pictures that are seen mirrored, turned or both, and said to be so, from the
-    tenth time that the set is seen; before, fewer are. What is drawn is upright all the same. A
-    model learns few pictures by heart more slowly so."""
+    twentieth time that the set is seen; before the tenth, none are. What is drawn is upright all
+    the same. A model learns few pictures by heart more slowly so."""
 
     @property
     def sides(self) -> tuple[int, int]:

@@ -84,9 +84,9 @@ def check(family: Family, config: Config, world: World) -> None:
     pick_precision(config.train.precision, pick_device(config.device))
 
 
-ALL_TURNED = 10
-"""Times that a set has been seen when as many pictures are turned as are to be: of a large set,
-which cannot be learnt by heart so soon, there is no need."""
+FIRST_TURNED, ALL_TURNED = 10, 20
+"""Times that a set has been seen when pictures begin to be turned, and when as many are as are to
+be: a large set is not learnt by heart so soon, and upright pictures teach most."""
 AT_ONCE = 4
 """An autoencoder is shown new pictures of a batch in up to so many parts."""
 MOST_SEEN = 2**27
@@ -217,7 +217,8 @@ class Learner:
         """Return how the pictures of a step lie, (B,), see `imagegen.data.store.turned`."""
         settings, (_, height, width) = self._config.train, self.family.shape
         seen = step * settings.batch_size / len(self._pictures)
-        share = self._config.data.turned * min(1.0, seen / ALL_TURNED)
+        share = (seen - FIRST_TURNED) / (ALL_TURNED - FIRST_TURNED)
+        share = self._config.data.turned * min(1.0, max(0.0, share))
         ways = TURNS if height == width else TURNS // 2
         draws = Draws(_hash(settings.seed, step, "turned"), settings.batch_size)
         turns = draws.integers(1, ways)
