@@ -202,7 +202,9 @@ def _ruled(pictures: Sequence[str], rule: str) -> dict[str, tuple[str, ...]]:
     """
     labels = {}
     for name in pictures:
-        match = re.search(rule, _same(str(PurePosixPath(name).with_suffix(""))))
+        match = re.search(
+            unicodedata.normalize("NFC", rule), _same(str(PurePosixPath(name).with_suffix("")))
+        )
         found = dict.fromkeys(filter(None, match.groups())) if match else {}
         if found:
             labels[name] = tuple(found)
@@ -348,11 +350,12 @@ def _of_json(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]
 def _of_csv(
     table: str, text: str, separator: str, columns: list[str]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
-    ours = [column for column in columns if column in (*NAMES, *TEXTS, *LABELS)]
+    ours = [LABELS[0] if column in LABELS else column for column in columns]
+    ours = [column for column in ours if column in (*NAMES, *TEXTS, *LABELS)]
     for column in ours:
         if ours.count(column) > 1:
             raise UserError(
-                f"{table}:1: two columns are called {column}",
+                f"{table}: two columns are called {column}",
                 "take one out; several labels of a picture go into one cell: a;b",
             )
     reader = csv.reader(
@@ -364,7 +367,8 @@ def _of_csv(
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            hint = "mend this row; each quote that is opened must be closed"
+            is_open = "unexpected end" in str(error)
+            hint = "close the quote that is open in this row" if is_open else "mend this row"
             raise UserError(f"{table}:{line}: {error}", hint) from None
         if cells is None:
             return

@@ -54,7 +54,9 @@ class Discriminator(nn.Module):
         self.blocks = nn.ModuleList(Residual(width) for width in widths)
         self.between = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.score = nn.Linear(features + 1, 1, bias=False)
-        self.conditioner = condition.conditioner(features, features**-0.5) if condition else None
+        self.conditioner = None
+        if condition is not None:
+            self.conditioner = condition.conditioner(features, features**-0.5)
 
     def forward(self, x: Tensor, told: Told | None, group: int) -> Tensor:
         """Map (N, C, H, W), and what they are told to be, to (N,) scores.

@@ -89,30 +89,34 @@ class Estimate:
 def keep_palette(layer: presets.Layer, pictures: Pictures) -> Choice | None:
     """Let drawn pictures have the colours of these, if they are few and few are wanted.
 
-    So it is where `postprocess` has a `palette` that would be found in each picture anew.
+    So it is where `postprocess` has a bare `palette`, which else is found in each picture anew.
     """
     steps = list(presets.check(layer).postprocess)
     for place, step in enumerate(steps):
         name, settings = take_apart(step)
-        if name == "palette" and not settings.keys() & {"file", "colors"}:
+        if name == "palette" and not settings.keys() & {"file", "colors", "n"}:
             colors = palette_of(pictures.images)
             if colors is None:
                 return None
-            kept = {key: value for key, value in settings.items() if key != "n"}
-            steps[place] = {name: kept | {"colors": " ".join(colors)}}
+            steps[place] = {name: {**settings, "colors": " ".join(colors)}}
             layer.put(("postprocess",), steps, "the pictures")
             return Choice(("postprocess", name), f"{len(colors)} colours", "all of the pictures'")
     return None
 
 
 def palette_of(images: Images) -> list[str] | None:
-    """Return the colours of pictures, (N, C, H, W), as #RRGGBB; None if there are many.
+    """Return the colours of pictures, (N, C, H, W), as #RRGGBB.
 
     Pixels that can be seen through do not count.
+
+    Returns:
+        None if there are many, or none; also for grey pictures, which never have many.
     """
+    if images.shape[1] == 1:
+        return None
     found: set[int] = set()
     for image in images:
-        red, green, blue = image[[0, 1, 2] if len(image) > 1 else [0, 0, 0]].astype(np.int32)
+        red, green, blue = image[:3].astype(np.int32)
         packed = red << 16 | green << 8 | blue
         found |= set(packed[image[3] == 255] if len(image) == 4 else packed.ravel())
         if len(found) > MOST:

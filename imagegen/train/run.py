@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from imagegen import durable, presets, registry
 from imagegen.data.split import held_out
 from imagegen.data.store import Pictures
+from imagegen.data.words import Vocabulary
 from imagegen.errors import UserError
 from imagegen.evaluate import copies
 from imagegen.families import FAMILIES
-from imagegen.family import Family
+from imagegen.family import Condition, Family
 from imagegen.settings import Config, Settings
 from imagegen.train import checkpoint
 from imagegen.train.journal import FILE
@@ -177,6 +180,7 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
     if state is not None:
         known = state.family | known
     ours = family.trained()
+    known = _by_name(known, ours, trained.condition, family.condition)
     lines = []
     for part in family.phases:
         names = [name for name in ours if name.split(".")[0] == part]
@@ -185,8 +189,8 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         line = f"{part}: {len(fit)} of {len(names)} tensors carried over"
         new = [name for name in names if name not in fit]
         lines.append(line + (f"; new: {', '.join(new[:3])}" if new else ""))
-    if replace(trained.condition, turned=family.condition.turned) != family.condition:
-        lines.append("labels differ: what was learnt of them starts as that of others")
+    if new := [one for one in family.condition.labels if one not in trained.condition.labels]:
+        lines.append(f"new labels, nothing is learnt of them yet: {', '.join(new[:8])}")
     if trained.shape != family.shape:
         lines.append(
             "it had pictures of another size: some that are held out now may be known to it, so "
@@ -194,6 +198,40 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         )
     lines.append("not carried over: optimisers, steps done, schedules, measurements")
     return lines
+
+
+def _by_name(
+    known: Mapping[str, Tensor], ours: Mapping[str, Tensor], then: Condition, now: Condition
+) -> dict[str, Tensor]:
+    """Return weights with what was learnt of each label and word where it belongs now.
+
+    Args:
+        known: weights of a model, by name.
+        ours: those of another one; its new labels and words stay as they are in it.
+        then: what the first can be told.
+        now: what the other can be told.
+    """
+    tables = {
+        "conditioner.labels": (then.labels, now.labels),
+        "reader.words.weight": (_numbered(then.vocabulary), _numbered(now.vocabulary)),
+    }
+    moved = dict(known)
+    for name in known.keys() & ours.keys():
+        for end, (before, after) in tables.items():
+            if name.endswith(end) and known[name].shape[1:] == ours[name].shape[1:]:
+                place = {one: row for row, one in enumerate(before)}
+                moved[name] = ours[name].clone()
+                for row, one in enumerate(after):
+                    if one in place:
+                        moved[name][row] = known[name][place[one]]
+    return moved
+
+
+def _numbered(words: Vocabulary | None) -> Sequence[object]:
+    """Return what each number of a vocabulary stands for: a word, a piece, or none."""
+    if words is None:
+        return ()
+    return (None, *((word, True) for word in words.words), *((one, False) for one in words.pieces))
 
 
 def _hold_out(model: registry.Model, config: Config, pictures: Pictures) -> Sides:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 from imagegen import registry
 from imagegen.data.words import Vocabulary
 from imagegen.family import Condition
+from imagegen.train import run
 from tests.cli.conftest import SMALL, Call
 
 
@@ -321,6 +323,27 @@ def test_a_new_model_from_an_old_ones_weights(
     answer = call("train", *words, "--name", "third")
     assert "discriminator: 0 of 30 tensors carried over; new: discriminator.first" in answer.err
     assert "generator: 41 of 41 tensors carried over" in answer.err
+
+
+def test_what_was_learnt_of_words_and_labels_goes_to_the_same_ones() -> None:
+    then = Condition(("ant", "bee"), Vocabulary.of(["a red ant", "a red bee"]))
+    now = Condition(("bee", "cat", "ant"), Vocabulary.of(["the cat", "the red cat", "red"]))
+    assert then.vocabulary is not None
+    assert now.vocabulary is not None
+    labels, words = "net.conditioner.labels", "net.conditioner.reader.words.weight"
+    known = {labels: torch.randn(2, 4), words: torch.randn(len(then.vocabulary), 4)}
+    ours = {labels: torch.zeros(3, 4), words: torch.zeros(len(now.vocabulary), 4)}
+    moved = run._by_name(known, ours, then, now)
+    assert torch.equal(moved[labels][[0, 2]], known[labels][[1, 0]])
+    assert (moved[labels][1] == 0).all()
+    for word in ("red", "e", "x"):
+        before, after = then.vocabulary.tokens(word), now.vocabulary.tokens(word)
+        assert torch.equal(moved[words][after], known[words][before])
+    (cat,) = now.vocabulary.tokens("cat")
+    assert (moved[words][cat] == 0).all()
+    assert torch.equal(moved[words][0], known[words][0])
+    wider = {labels: torch.zeros(3, 8), words: torch.zeros(len(now.vocabulary), 8)}
+    assert run._by_name(known, wider, then, now)[words] is known[words]
 
 
 def test_it_looks_at_the_quality_and_says_so(call: Call, home: Path) -> None:

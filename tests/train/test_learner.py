@@ -257,3 +257,13 @@ def test_words_that_are_only_said_of_held_out_pictures_are_not_known(smileys) ->
     assert condition.vocabulary.words == {"face": (~held).sum(), "ant": (~held).sum()}
     assert condition.labels == smileys.label_names
     assert condition_of(smileys, DataSettings(turned=0.5)).turned
+
+
+@pytest.mark.parametrize("kind", sorted(set(FAMILIES) - {"autoencoder"}))
+def test_every_network_hears_how_pictures_lie(kind: str, smileys) -> None:
+    family = FAMILIES[kind]
+    small = {"width": 8} if "width" in family.Model.model_fields else {}
+    below = foundation(kind, smileys.shape)
+    made = family(family.Model(**small), smileys.shape, Condition(turned=True), below)
+    heard = [name for name, _ in made.named_parameters() if name.endswith("conditioner.turns")]
+    assert {name.split(".")[0] for name in heard} == set(made.phases)
