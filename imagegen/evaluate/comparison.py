@@ -11,7 +11,7 @@ from imagegen import presets, registry
 from imagegen.data.store import to_tensor
 from imagegen.evaluate import charts, page, subject
 from imagegen.evaluate.copies import is_copying
-from imagegen.evaluate.facts import number, percent
+from imagegen.evaluate.facts import Evaluation, number, percent, quality
 from imagegen.evaluate.features import Kind, Report
 from imagegen.evaluate.measure import Record
 from imagegen.evaluate.metrics import interval
@@ -145,6 +145,8 @@ def why(rows: Sequence[Row]) -> str:
     if is_copying(best.record, share=0):
         copies = percent(best.record["copies"])
         told += f"; {copies} of its pictures are copies of training pictures: look at them"
+    if known := quality(Evaluation.model_validate(best.record)):
+        told += f"; its pictures are {known}"
     quick = min(near, key=lambda row: row.subject.seconds, default=None)
     if quick and (ratio := best.subject.seconds / quick.subject.seconds) >= FASTER:
         told += f"; {quick.record['model']} draws {ratio:.0f} times as fast"

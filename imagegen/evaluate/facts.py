@@ -251,14 +251,18 @@ def verdict(facts: Facts) -> str:
         return "Not measured yet: its pictures are all the evidence there is."
     if facts.state == "stale":
         return "The weights have changed since it was measured."
-    parts = [part for part in (_quality(known), _variety(known)) if part]
-    sentence = ", ".join(parts) or "Little could be measured"
+    sentence = quality(known) or "Little could be measured"
     originality = _originality(known)
     sentence += f"; {originality}." if originality else "."
     return sentence[0].upper() + sentence[1:]
 
 
-def _quality(known: Evaluation) -> str:
+def quality(known: Evaluation) -> str:
+    """Return how near to the real pictures a model's are and how varied; empty if it is unknown."""
+    return ", ".join(part for part in (_nearness(known), _variety(known)) if part)
+
+
+def _nearness(known: Evaluation) -> str:
     if known.kid_interval and known.floor_interval:
         if known.kid_interval[0] <= known.floor_interval[1]:
             return "as near to the real pictures as real ones are to each other"

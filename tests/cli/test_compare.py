@@ -36,6 +36,7 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     assert [row["kid"] for row in found["rows"]] == sorted(row["kid"] for row in rows.values())
     assert found["choice"] == found["rows"][0]["model"]
     assert found["choice"] in found["why"]
+    assert "; its pictures are far from the real pictures, with little" in found["why"]
     assert found["rows"][0]["kid_behind_interval"] == [0, 0]
     assert {model.name for model in registry.models()} == {"s.flow", "s.gan"}
     for row in rows.values():
