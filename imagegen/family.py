@@ -19,6 +19,8 @@ from imagegen.settings import Settings
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of a picture."""
+SELDOM, OFTEN = 10, 20
+"""Times that a training set has been seen: seldom until the first, often from the second."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,26 @@ class Batch:
     def whole(self) -> Batch:
         """The whole batch, with random numbers of its own: the same for all its parts."""
         return self.of or self
+
+    @property
+    def often(self) -> float:
+        """Whether the set has been seen often by now, from 0 to 1, see `often`."""
+        return often(self.step, len(self.whole.images), self.dataset_size)
+
+
+def often(step: int, batch_size: int, dataset_size: int) -> float:
+    """Return whether a training set has been seen often, from 0 (up to SELDOM) to 1 (from OFTEN).
+
+    What keeps pictures from being learnt by heart grows with it: those of a large set are not so
+    soon, and teach most as they are.
+
+    Args:
+        step: optimiser steps done.
+        batch_size: pictures in each.
+        dataset_size: pictures in the training set.
+    """
+    seen = step * batch_size / dataset_size
+    return min(1.0, max(0.0, (seen - SELDOM) / (OFTEN - SELDOM)))
 
 
 class Family(nn.Module):

@@ -160,7 +160,8 @@ class Rnn(Family):
         """Share of features left out in training, the same ones in all of a picture."""
         noise: Annotated[float, Field(ge=0, le=0.5)] = 0
         """Share of tokens that are others by chance when the next ones are learnt, in some pictures
-        none and in some twice as many: of few pictures less is learnt by heart."""
+        none and in some twice as many: of few pictures less is learnt by heart. None are before the
+        set has been seen ten times, all from twenty."""
 
     class Sampling(Settings):
         """How tokens are drawn."""
@@ -209,7 +210,7 @@ class Rnn(Family):
         told = None if batch.told is None else batch.told.partly(batch.draws)
         tokens = heard = self._seen(batch)
         if model.noise:
-            shares = batch.draws.uniform(0, 2 * model.noise, 1, 1)
+            shares = batch.draws.uniform(0, 2 * model.noise * batch.often, 1, 1)
             wrong = batch.draws.uniform(0, 1, *self.grid) < shares
             others = batch.draws.integers(0, self.prior.codes, *self.grid)
             heard = torch.where(wrong.to(self.device), others.to(self.device), tokens)

@@ -19,7 +19,7 @@ from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor
 from imagegen.data.words import Vocabulary
 from imagegen.device import pick_device, pick_precision, prepare_processor
 from imagegen.errors import SettingsError, UserError
-from imagegen.family import Batch, Condition, Family, shapes
+from imagegen.family import Batch, Condition, Family, often, shapes
 from imagegen.nn.conditioner import TURNS, Told
 from imagegen.nn.draws import Draws
 from imagegen.sample import tell
@@ -84,9 +84,6 @@ def check(family: Family, config: Config, world: World) -> None:
     pick_precision(config.train.precision, pick_device(config.device))
 
 
-FIRST_TURNED, ALL_TURNED = 10, 20
-"""Times that a set has been seen when pictures begin to be turned, and when as many are as are to
-be: a large set is not learnt by heart so soon, and upright pictures teach most."""
 AT_ONCE = 4
 """An autoencoder is shown new pictures of a batch in up to so many parts."""
 MOST_SEEN = 2**27
@@ -216,9 +213,8 @@ class Learner:
     def _turned_by(self, step: int) -> Tensor:
         """Return how the pictures of a step lie, (B,), see `imagegen.data.store.turned`."""
         settings, (_, height, width) = self._config.train, self.family.shape
-        seen = step * settings.batch_size / len(self._pictures)
-        share = (seen - FIRST_TURNED) / (ALL_TURNED - FIRST_TURNED)
-        share = self._config.data.turned * min(1.0, max(0.0, share))
+        share = self._config.data.turned
+        share *= often(step, settings.batch_size, len(self._pictures))
         ways = TURNS if height == width else TURNS // 2
         draws = Draws(_hash(settings.seed, step, "turned"), settings.batch_size)
         turns = draws.integers(1, ways)

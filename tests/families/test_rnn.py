@@ -65,11 +65,11 @@ def test_noise_changes_what_is_heard_and_not_what_is_to_be_said(
 ) -> None:
     images = (torch.rand(400, *GREY) > 0.5) * 2.0 - 1
 
-    def trained(noise: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def trained(noise: float, seen: int = 20) -> tuple[torch.Tensor, torch.Tensor | None]:
         family, calls = bits(noise=noise), []
         nats = family._nats
         monkeypatch.setattr(family, "_nats", lambda *args: (calls.append(args), nats(*args))[1])
-        family.loss(Batch(images, None, 0, 0.0, 400, Draws(1, 400)), "prior")
+        family.loss(Batch(images, None, seen, 0.0, 400, Draws(1, 400)), "prior")
         ((tokens, _, _, heard),) = calls
         return tokens, heard
 
@@ -81,6 +81,10 @@ def test_noise_changes_what_is_heard_and_not_what_is_to_be_said(
     assert wrong.mean().item() == pytest.approx(0.2, abs=0.02)
     assert wrong.min() < 0.05
     assert 0.3 < wrong.max() < 0.65
+    tokens, heard = trained(0.2, seen=10)  # a set that was seen seldom is not known by heart
+    assert torch.equal(tokens, heard)
+    tokens, heard = trained(0.2, seen=15)
+    assert (heard != tokens).float().mean().item() * 16 / 15 == pytest.approx(0.1, abs=0.02)
 
 
 def test_pictures_are_judged_and_bits_by_their_likelihood() -> None:
