@@ -260,6 +260,8 @@ class Training:
             record["pictures"] = len(pictures)
             page = metadata.encode(grid.sheet(pictures), record)
             durable.write(self.model.samples / f"{self.step:09d}.png", page)
+        drawing = self.cost["sheets"] * len(watch.SEEDS) / len(SHEET_SEEDS)
+        self.cost["watching"] = max(self.cost["watching"], drawing)
         return Sheet(self.step, pictures)
 
     # --- quality ---------------------------------------------------------------------------------
@@ -292,9 +294,14 @@ class Training:
         yield Watched(look, better.step if better else self.step)
 
     def _has_time(self, last: bool) -> bool:
-        """Say whether one more look would leave enough of the time for training."""
-        time_used = seconds(self.settings.budget) if last else self._elapsed()
-        return self.spent["watching"] + self.cost["watching"] <= watch.AT_MOST * time_used
+        """Say whether one more look would leave enough of the time for training.
+
+        The last one may take as much as all others, or a model that has come to copy were kept.
+        """
+        cost = self.cost["watching"]
+        if last:
+            return cost <= watch.AT_MOST * seconds(self.settings.budget)
+        return self.spent["watching"] + cost <= watch.AT_MOST * self._elapsed()
 
     def _conclude(self) -> Iterator[Event]:
         """Answer what the last look has shown: warn, anneal early, or give up."""

@@ -23,7 +23,7 @@ from imagegen.train.parallel import Order
 EVERY = 8_000
 """Pictures trained on from one look to the next, if nothing else is set."""
 AT_MOST = 0.04
-"""Share of the time that looks may take where a clock decides."""
+"""Share of the time that looks may take where a clock decides; the last one as much again."""
 SEEDS = range(256)
 _REAL = 500  # training pictures to compare with
 _ASKED = 128  # pictures that are compared with each training picture

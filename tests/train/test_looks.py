@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imagegen.settings import TrainSettings
 from imagegen.train.judge import Judge, Look
+from imagegen.train.loop import Training
 from imagegen.train.watch import spread
 
 JUDGE = Judge()
@@ -107,3 +109,19 @@ def test_spread_of_known_sets() -> None:
     learnt_by_heart = real[random.integers(0, 200, 256)]
     assert spread(real, learnt_by_heart) > 0.7
     assert spread(np.zeros((20, 3)), random.normal(size=(20, 3))) == 1
+
+
+def test_the_last_look_is_taken_whatever_time_the_others_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = Training.__new__(Training)
+    training.settings = TrainSettings(budget="100s")
+    training.spent, training.cost = {"watching": 0.0}, {"watching": 3.0}
+    monkeypatch.setattr(training, "_elapsed", lambda: 80.0)
+    assert training._has_time(last=False)
+    training.spent["watching"] = 1.0  # 4 of 80 seconds are more than a share of 0.04
+    assert not training._has_time(last=False)
+    training.spent["watching"] = 50.0
+    assert training._has_time(last=True)
+    training.cost["watching"] = 4.1
+    assert not training._has_time(last=True)
