@@ -14,6 +14,9 @@ from imagegen.errors import UserError
 from imagegen.train import auto
 
 RESULTS = Path(__file__).parents[1] / "bench" / "RESULTS.md"
+COPIED = {("smileys", 6.0, "rnn"), ("smileys", 10.0, "rnn"), ("smileys", 10.0, "latent-flow")}
+UNSIGHTLY = {("dcss", 30.0, "gan"), ("dcss", 30.0, "flow")}
+"""Measured, but not to be chosen: see what RESULTS says of them."""
 
 
 def test_the_table_is_what_was_measured() -> None:
@@ -26,7 +29,9 @@ def test_the_table_is_what_was_measured() -> None:
         for preset, kid in one.kid.items()
     }
     assert ours
-    assert ours.items() <= measured.items()
+    left_out = COPIED | UNSIGHTLY
+    assert ours == {key: kid for key, kid in measured.items() if key not in left_out}
+    assert left_out < measured.keys()
 
 
 @pytest.mark.parametrize("one", auto.COMPARED, ids=lambda one: f"{one.name}-{one.minutes:g}m")
@@ -55,8 +60,8 @@ def test_a_preset_is_chosen_that_takes_what_is_set(tmp_path: Path) -> None:
     for given, fit in [
         ("sample.truncation=0.7", {"gan"}),
         ("model.layers=1", {"rnn"}),
-        ("model.tile=true", {"flow", "latent-flow", "gan"}),
-        ("sample.shift=2", {"flow", "latent-flow"}),
+        ("model.tile=true", {"flow", "latent-flow", "autoencoder", "gan"}),
+        ("sample.shift=2", {"flow", "latent-flow", "autoencoder"}),
     ]:
         name, reason = auto.choose(presets.resolve([], [given]), source)
         assert name in fit
