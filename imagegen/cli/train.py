@@ -302,7 +302,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         return
     carried = []
     if plan.parent is not None and not (begun and not run.is_new(known)):
-        carried = run.carry_over(plan.parent, family)
+        carried = run.carry_over(plan.parent, family, config)
     first = foundation.name_for(plan.name)
     if plan.force and known.path.exists():  # only now that nothing else can be refused
         if config.autoencoder is not None and registry.foundation(config.autoencoder) == known:

@@ -125,7 +125,10 @@ def why(rows: Sequence[Row]) -> str:
     """Return which model to use, the first of the rows, and the reasons, in plain words."""
     best, *others = rows
     honest = [row for row in others if row.is_copying == best.is_copying]
-    told = f"use {best.record['model']}: its KID of {number(best.record['kid'])} is the lowest"
+    told = f"use {best.record['model']}"
+    if best.record["floor_interval"]:
+        told += f", whose pictures are {quality(Evaluation.model_validate(best.record))}"
+    told += f": its KID of {number(best.record['kid'])} is the lowest"
     better = [row for row in others if row.record["kid"] < best.record["kid"]]
     if better:
         told += " of those that do not copy"
@@ -145,8 +148,6 @@ def why(rows: Sequence[Row]) -> str:
     if is_copying(best.record, share=0):
         copies = percent(best.record["copies"])
         told += f"; {copies} of its pictures are copies of training pictures: look at them"
-    if known := quality(Evaluation.model_validate(best.record)):
-        told += f"; its pictures are {known}"
     quick = min(near, key=lambda row: row.subject.seconds, default=None)
     if quick and (ratio := best.subject.seconds / quick.subject.seconds) >= FASTER:
         told += f"; {quick.record['model']} draws {ratio:.0f} times as fast"

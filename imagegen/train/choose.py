@@ -36,6 +36,8 @@ WIDTHS = (96, 64, 48)
 NEEDED = 30_000
 """Pictures of 32x32 pixels that must be seen for something recognisable (tests/bench/RESULTS.md);
 of larger ones more, as many times as they have more pixels."""
+GREYS = 16
+"""Shades of grey that are few; each picture's own palette has as many."""
 USELESS = 1 / 4
 """Share of that below which nothing comes out."""
 STEPS = 5
@@ -110,10 +112,11 @@ def palette_of(images: Images) -> list[str] | None:
     Pixels that can be seen through do not count.
 
     Returns:
-        None if there are many, or none; also for grey pictures, which never have many.
+        None if there are many, or none. More than GREYS are many for grey pictures.
     """
     if images.shape[1] == 1:
-        return None
+        greys = np.unique(images)
+        return [f"#{one:02x}{one:02x}{one:02x}" for one in greys] if len(greys) <= GREYS else None
     found: set[int] = set()
     for image in images:
         red, green, blue = image[:3].astype(np.int32)

@@ -36,6 +36,8 @@ BREAKDOWNS = 3
 """Times that training goes back and on at half the rate before it is given up."""
 END_COST = 0.5
 """Seconds that the last sheet and the card take, about."""
+LOOK_COST = 3.0
+"""Seconds that a look takes at least, about."""
 EXPLODED = 1e4
 """A loss that has grown this many times is as bad as one that is no number."""
 _PLATEAU = "plateau"
@@ -95,7 +97,7 @@ class Training:
         self.spent = {"watching": 0.0, "saving": 0.0, "sheets": 0.0}
         self.saved_at = -1  # a kill may have come between a state and its weights: save both again
         self.looks: list[Look] = []
-        self.cost = {"watching": 3.0, "saving": 0.0}  # seconds of the last one; at first, a guess
+        self.cost = {"saving": 0.0, "sheets": 0.0}  # seconds of the last one
         self.window: dict[str, list[Tensor]] = {}
         self.usual: dict[str, list[float]] = {}
         self.load = -1
@@ -202,7 +204,7 @@ class Training:
             return None
         reserve = self.cost["saving"] + END_COST
         if self.every and self.step >= self.every and self._has_time(last=True):
-            reserve += self.cost["watching"]
+            reserve += self._looking()
         return self.clock.decide(self.step, reserve)
 
     def _elapsed(self) -> float:
@@ -260,8 +262,6 @@ class Training:
             record["pictures"] = len(pictures)
             page = metadata.encode(grid.sheet(pictures), record)
             durable.write(self.model.samples / f"{self.step:09d}.png", page)
-        drawing = self.cost["sheets"] * len(watch.SEEDS) / len(SHEET_SEEDS)
-        self.cost["watching"] = max(self.cost["watching"], drawing)
         return Sheet(self.step, pictures)
 
     # --- quality ---------------------------------------------------------------------------------
@@ -298,10 +298,17 @@ class Training:
 
         The last one may take as much as all others, or a model that has come to copy were kept.
         """
-        cost = self.cost["watching"]
+        cost = self._looking()
         if last:
             return cost <= watch.AT_MOST * seconds(self.settings.budget)
         return self.spent["watching"] + cost <= watch.AT_MOST * self._elapsed()
+
+    def _looking(self) -> float:
+        """Return the seconds that a look takes: as those so far, or by how long a sheet took."""
+        if self.looks and self.spent["watching"]:
+            return self.spent["watching"] / len(self.looks)
+        drawing = self.cost["sheets"] * len(watch.SEEDS) / len(SHEET_SEEDS)
+        return max(LOOK_COST, 2 * drawing)  # to measure pictures takes about as long
 
     def _conclude(self) -> Iterator[Event]:
         """Answer what the last look has shown: warn, anneal early, or give up."""

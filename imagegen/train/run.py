@@ -18,6 +18,7 @@ from imagegen.errors import UserError
 from imagegen.evaluate import copies
 from imagegen.families import FAMILIES
 from imagegen.family import Condition, Family
+from imagegen.post.chain import take_apart
 from imagegen.settings import Config, Settings
 from imagegen.train import checkpoint
 from imagegen.train.journal import FILE
@@ -166,10 +167,18 @@ def is_new(model: registry.Model) -> bool:
     return not any(model.state.glob("[0-9]*.safetensors"))
 
 
-def carry_over(parent: registry.Model, family: Family) -> list[str]:
+def carry_over(parent: registry.Model, family: Family, config: Config) -> list[str]:
     """Give a new family the weights of a trained model, where they fit; say which did.
 
     Those that draw are the model's own, the best there are. The others are only in its state.
+
+    Args:
+        parent: the trained model.
+        family: the new one's.
+        config: the new one's settings.
+
+    Returns:
+        Lines to say: what is carried over of each part, and what else is the parent's.
 
     Raises:
         UserError: if the model has no weights yet, or is damaged.
@@ -189,6 +198,13 @@ def carry_over(parent: registry.Model, family: Family) -> list[str]:
         line = f"{part}: {len(fit)} of {len(names)} tensors carried over"
         new = [name for name in names if name not in fit]
         lines.append(line + (f"; new: {', '.join(new[:3])}" if new else ""))
+    steps = presets.check(parent.settings()).postprocess
+    given = [settings for name, settings in map(take_apart, steps) if name == "palette"]
+    if steps == config.postprocess and any("colors" in one for one in given):
+        lines.append(
+            f"postprocess.palette: the colours of {parent.name}; its preset, if named again, "
+            "finds those of the new pictures"
+        )
     if new := [one for one in family.condition.labels if one not in trained.condition.labels]:
         lines.append(f"new labels, nothing is learnt of them yet: {', '.join(new[:8])}")
     if trained.shape != family.shape:

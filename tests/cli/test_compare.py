@@ -36,7 +36,7 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     assert [row["kid"] for row in found["rows"]] == sorted(row["kid"] for row in rows.values())
     assert found["choice"] == found["rows"][0]["model"]
     assert found["choice"] in found["why"]
-    assert "; its pictures are far from the real pictures, with little" in found["why"]
+    assert ", whose pictures are far from the real pictures, with little of" in found["why"]
     assert found["rows"][0]["kid_behind_interval"] == [0, 0]
     assert {model.name for model in registry.models()} == {"s.flow", "s.gan"}
     for row in rows.values():
@@ -176,7 +176,8 @@ def test_nothing_is_overwritten(call, tmp_path):
 
 def row(name: str, kid: float, copies: float, low: float, behind: tuple[float, float] = (0, 0)):
     record = {"model": name, "kid": kid, "copies": copies, "copies_interval": [low, 0.9]}
-    evaluation = Evaluation({**record, "copies_among_real": 0.0}, np.zeros(2))
+    unknown = {"copies_among_real": 0.0, "floor_interval": None}
+    evaluation = Evaluation({**record, **unknown}, np.zeros(2))
     return comparison.Row("gan", SimpleNamespace(evaluation=evaluation, seconds=1.0), 1, behind)  # type: ignore[arg-type]
 
 

@@ -544,3 +544,8 @@ def test_pixel_art_keeps_the_palette_of_its_pictures(call: Call, tmp_path: Path)
     assert seen <= {tuple(color) for color in colors.tolist()}
     assert set(np.unique(drawn[..., 3])) <= {0, 255}
     call("train", "--resume", "art")
+    from_it = ["--continue-from", "art", "--force"]
+    said = call("train", art, "--name", "child", *from_it)
+    assert "postprocess.palette: the colours of art; its preset, if named again" in said.err
+    said = call("train", art, "--name", "child", *from_it, "--preset", "pixel-art")
+    assert "postprocess.palette=4 colours: all of the pictures'" in said.err

@@ -116,12 +116,17 @@ def test_the_last_look_is_taken_whatever_time_the_others_took(
 ) -> None:
     training = Training.__new__(Training)
     training.settings = TrainSettings(budget="100s")
-    training.spent, training.cost = {"watching": 0.0}, {"watching": 3.0}
+    training.looks, training.spent, training.cost = [], {"watching": 0.0}, {"sheets": 0.0}
     monkeypatch.setattr(training, "_elapsed", lambda: 80.0)
     assert training._has_time(last=False)
-    training.spent["watching"] = 1.0  # 4 of 80 seconds are more than a share of 0.04
+    training.cost["sheets"] = 0.15  # of 16 pictures; a look draws 256, and measures them
     assert not training._has_time(last=False)
-    training.spent["watching"] = 50.0
+    assert not training._has_time(last=True)
+    training.cost["sheets"] = 0.11
+    assert not training._has_time(last=False)
     assert training._has_time(last=True)
-    training.cost["watching"] = 4.1
+    training.looks, training.spent["watching"] = looks(0.5, 0.4), 7.0  # more than 4 of 100 seconds
+    assert not training._has_time(last=False)
+    assert training._has_time(last=True)
+    training.spent["watching"] = 9.0
     assert not training._has_time(last=True)
