@@ -45,7 +45,7 @@ def _data(known: Facts) -> list[str]:
     labels = ", ".join(f"{_plain(label)} ({count:,})" for label, count in data.labels.items())
     lines = [
         f"{count} pictures from {_code(data.source or 'an unknown place')}{held}",
-        f"labels: {labels or 'none'}",
+        f"labels of those trained on: {labels or 'none'}",
     ]
     if data.skipped:
         files = "file" if len(data.skipped) == 1 else "files"

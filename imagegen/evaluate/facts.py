@@ -268,7 +268,7 @@ def _nearness(known: Evaluation) -> str:
             return "as near to the real pictures as real ones are to each other"
         share = _share(known, "precision")
         if share is None:
-            return "not as the real pictures"
+            return "different from the real pictures"
         if share >= 0.75:
             return "near to the real pictures"
         return "on the way to the real pictures" if share >= 0.4 else "far from the real pictures"

@@ -22,7 +22,7 @@ def test_a_fresh_model_is_not_measured(trained: Path) -> None:
     assert shown.startswith("# smileys\n")
     assert "16 × 16 pixels, RGB with transparency" in shown
     assert "`sample:smileys`" in shown
-    assert "3d (102), flat (105)" in shown
+    assert "labels of those trained on: 3d (86), flat (93)" in shown
     assert "6 steps of 4 pictures in" in shown
     assert "Not measured yet. Measure it: `imagegen evaluate smileys`" in shown
     assert "## Limits" in shown
