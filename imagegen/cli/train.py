@@ -368,8 +368,9 @@ def _built(
     config, kind, network, sampling = _checked(layer)
     autoencoder = foundation.build(config.autoencoder, pictures.shape)
     condition = None
-    with suppress(UserError):  # no weights yet, or damaged ones
-        condition = None if begun is None else registry.condition_of(begun.header())
+    if begun is not None:
+        with suppress(UserError):  # no weights yet, or damaged ones
+            condition = registry.condition_of(begun.header())
     return config, build(kind, network, config, pictures, autoencoder, condition), sampling
 
 

@@ -13,13 +13,12 @@ import io
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
-from imagegen.data.words import TOKENS, split
+from imagegen.data.words import TOKENS, composed, split
 from imagegen.errors import UserError, did_you_mean
 from imagegen.images.reading import BadPictureError
 
@@ -202,9 +201,7 @@ def _ruled(pictures: Sequence[str], rule: str) -> dict[str, tuple[str, ...]]:
     """
     labels = {}
     for name in pictures:
-        match = re.search(
-            unicodedata.normalize("NFC", rule), _same(str(PurePosixPath(name).with_suffix("")))
-        )
+        match = re.search(composed(rule), _same(str(PurePosixPath(name).with_suffix(""))))
         found = dict.fromkeys(filter(None, match.groups())) if match else {}
         if found:
             labels[name] = tuple(found)
@@ -286,7 +283,7 @@ def _same(*parts: str) -> str:
         parts: its folder and its name, or all in one.
     """
     path = PurePosixPath(*(part.replace("\\", "/") for part in parts))
-    return unicodedata.normalize("NFC", str(path))
+    return composed(str(path))
 
 
 def _labels(where: str, given: object) -> tuple[str, ...]:
@@ -310,8 +307,7 @@ def _labels(where: str, given: object) -> tuple[str, ...]:
 
 
 def _one_line(text: str) -> str:
-    signs = unicodedata.normalize("NFC", _CONTROL.sub(" ", text))
-    return " ".join(signs.split())[:LONGEST]
+    return " ".join(composed(_CONTROL.sub(" ", text)).split())[:LONGEST]
 
 
 def _rows(table: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from imagegen.data.captions import OTHERS, TABLES
+from imagegen.data.words import composed
 from imagegen.errors import NotFoundError, UserError, did_you_mean
 from imagegen.images.reading import FORMATS, SUFFIXES, BadPictureError
 
@@ -263,7 +263,7 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
     folders = [part[1 if is_wrapped else 0 : -1] for part in parts]
     entries = [
         # macOS takes letters with marks apart, and labels are compared with what is typed.
-        Entry(name, unicodedata.normalize("NFC", folder[0]) if folder else "", position, read)
+        Entry(name, composed(folder[0]) if folder else "", position, read)
         for (name, position, read), folder in zip(pictures, folders, strict=True)
     ]
     labels = {entry.label for entry in entries} - {""}

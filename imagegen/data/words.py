@@ -27,6 +27,11 @@ LONGEST_WORD = 40
 APOSTROPHE, TYPOGRAPHIC = "'", "\u2019"
 
 
+def composed(text: str) -> str:
+    """Return a text with letters and their marks as one sign, however a system writes them."""
+    return unicodedata.normalize("NFC", text)
+
+
 def split(text: str) -> list[str]:
     """Return the words of a text, in small letters, without punctuation."""
     signs = unicodedata.normalize("NFKC", text).casefold().replace(TYPOGRAPHIC, APOSTROPHE)
@@ -97,6 +102,11 @@ class Vocabulary:
         rarest = math.log1p(most)
         known = [math.log1p(most / count) for count in self.words.values()]
         return [rarest, *known, *[rarest] * len(self.pieces)]
+
+    def numbered(self) -> tuple[tuple[str, bool], ...]:
+        """Return what each number stands for, and whether it is a whole word; first no word."""
+        words, pieces = ((word, True) for word in self.words), ((one, False) for one in self.pieces)
+        return (("", False), *words, *pieces)
 
     @cached_property
     def _numbers(self) -> tuple[dict[str, int], dict[str, int]]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from imagegen.data.store import Pictures
-from imagegen.data.words import Vocabulary
+from imagegen.data.words import Vocabulary, composed
 from imagegen.errors import SettingsError, did_you_mean
 from imagegen.family import Condition
 from imagegen.nn.conditioner import Told
@@ -54,8 +53,8 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
     if label == "none" and condition and "none" not in condition.labels:
         return Ask({}, text or "", unlabelled=True)
     # However a system takes letters with marks apart.
-    names = {_composed(name): name for name in condition.labels}
-    weights = _weights(tuple(names), _composed(label))
+    names = {composed(name): name for name in condition.labels}
+    weights = _weights(tuple(names), composed(label))
     return Ask({names[name]: weight for name, weight in weights.items()}, text or "")
 
 
@@ -109,10 +108,6 @@ def _told(labels: torch.Tensor, texts: Sequence[str], words: Vocabulary | None) 
     for row, numbers in enumerate(spelt):
         matrix[row, : len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
     return Told(labels, matrix, torch.zeros(len(texts), dtype=torch.int64))
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def _weights(known: Sequence[str], label: str) -> dict[str, float]:

@@ -114,15 +114,13 @@ def palette_of(images: Images) -> list[str] | None:
     Returns:
         None if there are many, or none. More than GREYS are many for grey pictures.
     """
-    if images.shape[1] == 1:
-        greys = np.unique(images)
-        return [f"#{one:02x}{one:02x}{one:02x}" for one in greys] if len(greys) <= GREYS else None
+    is_grey = images.shape[1] == 1
     found: set[int] = set()
     for image in images:
-        red, green, blue = image[:3].astype(np.int32)
+        red, green, blue = image[[0, 0, 0] if is_grey else [0, 1, 2]].astype(np.int32)
         packed = red << 16 | green << 8 | blue
         found |= set(packed[image[3] == 255] if len(image) == 4 else packed.ravel())
-        if len(found) > MOST:
+        if len(found) > (GREYS if is_grey else MOST):
             return None
     return [f"#{one:06x}" for one in sorted(found)] or None
 

@@ -48,7 +48,8 @@ def build(
         autoencoder: what it stands on.
         condition: what it can be told, if that is known; else it is found out.
     """
-    condition = condition or condition_of(pictures, config.data)
+    if condition is None:
+        condition = condition_of(pictures, config.data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         family = kind(model, pictures.shape, condition, autoencoder)

@@ -13,7 +13,6 @@ from torch import Tensor
 from imagegen import durable, presets, registry
 from imagegen.data.split import held_out
 from imagegen.data.store import Pictures
-from imagegen.data.words import Vocabulary
 from imagegen.errors import UserError
 from imagegen.evaluate import copies
 from imagegen.families import FAMILIES
@@ -227,10 +226,11 @@ def _by_name(
         then: what the first can be told.
         now: what the other can be told.
     """
-    tables = {
+    tables: dict[str, tuple[Sequence[object], Sequence[object]]] = {
         "conditioner.labels": (then.labels, now.labels),
-        "reader.words.weight": (_numbered(then.vocabulary), _numbered(now.vocabulary)),
     }
+    if then.vocabulary is not None and now.vocabulary is not None:
+        tables["reader.words.weight"] = then.vocabulary.numbered(), now.vocabulary.numbered()
     moved = dict(known)
     for name in known.keys() & ours.keys():
         for end, (before, after) in tables.items():
@@ -241,13 +241,6 @@ def _by_name(
                     if one in place:
                         moved[name][row] = known[name][place[one]]
     return moved
-
-
-def _numbered(words: Vocabulary | None) -> Sequence[object]:
-    """Return what each number of a vocabulary stands for: a word, a piece, or none."""
-    if words is None:
-        return ()
-    return (None, *((word, True) for word in words.words), *((one, False) for one in words.pieces))
 
 
 def _hold_out(model: registry.Model, config: Config, pictures: Pictures) -> Sides:
