@@ -37,14 +37,15 @@ class Condition:
     vocabulary: Vocabulary | None = None
     turned: bool = False
 
-    def __bool__(self) -> bool:
-        """Say whether anything can be asked for."""
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether anything can be asked for."""
         return bool(self.labels) or self.vocabulary is not None
 
     @property
     def is_told(self) -> bool:
         """Whether it is told anything, be it only in training."""
-        return bool(self) or self.turned
+        return self.can_be_asked or self.turned
 
     def conditioner(self, width: int, std: float, channels: int = 0) -> Conditioner | None:
         """Return what turns what is told into vectors; None if nothing is.

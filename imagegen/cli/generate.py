@@ -134,7 +134,7 @@ def generate(
 
     family, weights = registry.load(found)
     ask = tell.parse(family.condition, label, prompt)
-    if guidance is not None and not family.condition:
+    if guidance is not None and not family.condition.can_be_asked:
         raise SettingsError(
             f"--guidance {guidance:g}: {found.name} was trained without labels and text",
             "leave it out",

@@ -50,7 +50,7 @@ def parse(condition: Condition, label: str | None, text: str | None = None) -> A
         _check_text(condition, text)
     if label is None:
         return Ask({}, text or "")
-    if label == "none" and condition and "none" not in condition.labels:
+    if label == "none" and condition.can_be_asked and "none" not in condition.labels:
         return Ask({}, text or "", unlabelled=True)
     # However a system takes letters with marks apart.
     names = {composed(name): name for name in condition.labels}

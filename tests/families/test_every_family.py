@@ -40,7 +40,7 @@ def batch(family: Family, count: int = 4, step: int = 0) -> Batch:
     draws = Draws(step, count)
     images = draws.uniform(-1, 1, *family.shape)
     known = None
-    if family.condition:
+    if family.condition.can_be_asked:
         numbers = (torch.arange(count) % len(LABELS)).tolist()
         known = told(numbers, len(LABELS), [TEXTS[number] for number in numbers])
         known = only(known, torch.arange(count) > 0)  # nothing is told of the first
