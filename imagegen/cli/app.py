@@ -93,9 +93,15 @@ def run() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     code: int | None
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
     try:
         if callable(signal.getsignal(signal.SIGINT)):  # not ignored, as under nohup
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, interrupt)
         code = app(standalone_mode=False)  # gives errors to us, instead of framing them
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
@@ -105,7 +111,9 @@ def run() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code = _explain(error)
+        # Where a package is being imported, Ctrl-C can come out as any error of that package.
+        broken_off = interrupts and not isinstance(error, UserError | OSError)
+        code = ExitCode.INTERRUPTED if broken_off else _explain(error)
     # All is done and said: one more Ctrl-C would only break off how Python cleans up, with a trace.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or ExitCode.DONE)

@@ -70,6 +70,28 @@ def photos() -> Path:
     return folder
 
 
+def test_what_an_import_makes_of_it() -> None:
+    """As torch does, if it is hit while it is half imported and under load."""
+    code = """
+import time
+from imagegen.cli import app
+
+def importing(**_):
+    print("here", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise RecursionError("maximum recursion depth exceeded") from None
+
+app.app = importing
+app.run()
+"""
+    process = start("-c", code)
+    assert process.stdout is not None
+    assert line_of(process.stdout) == "here"
+    assert interrupt(process)[:2] == (130, "")
+
+
 def test_postprocess_says_what_is_done_and_does_not_wait(photos: Path) -> None:
     slow = ["--op", "non-local-means", "--jobs", "2"]
     process = start("-m", "imagegen", "postprocess", photos, *slow, "-o", "out")
