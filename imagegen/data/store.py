@@ -400,6 +400,10 @@ def _notes(
     unlabelled = sum(not own for own in labels)
     if 0 < unlabelled < count:
         yield f"{unlabelled:,} of {count:,} pictures have no label"
+    names = sorted({one for own in labels for one in own})
+    folds = Counter(one.casefold() for one in names)
+    if alike := [one for one in names if folds[one.casefold()] > 1]:
+        yield f"labels that differ in capitals only count apart: {', '.join(alike)}"
     if unlabelled == count and settings.labels == "folders":
         yield "data.labels=folders: there are no labels, as pictures are not in several sub-folders"
     if transparent and channels != "rgba":

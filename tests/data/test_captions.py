@@ -78,6 +78,13 @@ def test_captions_are_part_of_the_fingerprint(folder: Path) -> None:
     assert load_pictures(str(folder), without).fingerprint == before
 
 
+def test_labels_that_differ_in_capitals_only_are_named(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label\na.png,Ant\nb.png,ant\nc/d.png,Dog\n")
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.label_names == ("Ant", "Dog", "ant")
+    assert "labels that differ in capitals only count apart: Ant, ant" in found.notes
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_tables(folder: Path, kind: str, tmp_path: Path) -> None:
     rows = [
