@@ -279,6 +279,11 @@ def condition_of(header: Mapping[str, Any]) -> Condition:
     )
 
 
+def known_words(header: Mapping[str, Any]) -> int:
+    """Return how many words a model knows, by its header."""
+    return len((header.get("vocabulary") or {"words": ()})["words"])
+
+
 def is_whole(model: Model) -> bool:
     """Say whether a model's weights can be read, and fit their sum."""
     try:

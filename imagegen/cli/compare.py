@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "latent-flow,gan,flow,rnn,autoencoder"
 AGAIN = "the same `imagegen compare` again"
+MEASURING = 30
+"""Seconds that drawing and measuring take of each family, about."""
 PIXELS = {"channels", "background", "fit", "resample", "held_out"}
 """Settings of data that must be alike, or two models learn from different pictures."""
 
@@ -60,6 +62,7 @@ def compare(
     """
     from imagegen import durable, registry
     from imagegen.cli import console, report, sink
+    from imagegen.evaluate import facts
     from imagegen.images import metadata
     from imagegen.settings import seconds
 
@@ -77,15 +80,16 @@ def compare(
     report.check_page(page)
     sheet = page.with_suffix(".png")
     sink.check_file(sheet, "the sheet beside -o")
+    _check_apart(data, page)
     _check_enough(data)
-    minutes = 1.1 * len(presets) * seconds(budget) / 60
-    number = "1 family" if len(presets) == 1 else f"{len(presets)} families"
-    console.say(f"{number}, {budget} each: ready in about {minutes:.0f} minutes")
     shared = [*(sets or []), *_size(data, names, budget, sets or [])]
     left_out = _unlike(presets, shared)
     for preset in left_out:
         console.say(f"{preset} is left out: {left_out[preset]}")
     alike = {preset: called for preset, called in names.items() if preset not in left_out}
+    number = "1 family" if len(alike) == 1 else f"{len(alike)} families"
+    ready = facts.duration(len(alike) * (1.05 * seconds(budget) + MEASURING))
+    console.say(f"{number}, {budget} each: ready in about {ready}")
     models, failed = _train(data, alike, budget, shared, left_out)
 
     from imagegen.evaluate import comparison
@@ -196,6 +200,16 @@ def _train(
     return models, failed
 
 
+def _check_apart(data: str, page: Path) -> None:
+    """Raise SettingsError if the sheet would lie among the pictures, and be one of them."""
+    folder = Path(data)
+    if folder.is_dir() and page.resolve().is_relative_to(folder.resolve()):
+        raise SettingsError(
+            f"{page} and its sheet would lie among the pictures of {data}",
+            f"put them elsewhere: -o {folder.resolve().parent / page.name}",
+        )
+
+
 def _check_enough(data: str) -> None:
     """Raise UserError if there are too few pictures to measure any model by."""
     from imagegen.data.store import glance
@@ -223,7 +237,10 @@ def _unlike(presets: list[str], sets: list[str]) -> dict[str, str]:
         first = first or data
         for key in sorted(PIXELS):
             if data[key] != first[key]:
-                unlike[preset] = f"its data.{key} is {data[key]}, that of {presets[0]} {first[key]}"
+                unlike[preset] = (
+                    f"its data.{key} is {data[key]}, that of {presets[0]} {first[key]}; "
+                    f"--set data.{key}={first[key]} would have both alike"
+                )
     return unlike
 
 

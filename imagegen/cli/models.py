@@ -32,13 +32,14 @@ def list_models(as_json: options.AsJson = False) -> None:
     if not rows:
         say("no models yet; train one: imagegen train sample:smileys")
         return
-    table = [("NAME", "FAMILY", "SIZE", "LABELS", "STEPS", "DISK", "TRAINED")]
+    table = [("NAME", "FAMILY", "SIZE", "LABELS", "WORDS", "STEPS", "DISK", "TRAINED")]
     table += [
         (
             row["name"],
             row["family"] or "?",
             "x".join(map(str, reversed(row["shape"][1:]))) if row["shape"] else "?",
             str(len(row["labels"])),
+            str(row["words"]),
             str(row["step"]),
             f"{row['bytes'] / 1e6:.1f} MB",
             (row["trained"] or row["problem"])[:16].replace("T", " "),
@@ -58,6 +59,7 @@ def _row(model: registry.Model) -> dict[str, Any]:
         "family": None,
         "shape": None,
         "labels": [],
+        "words": 0,
         "step": 0,
         "bytes": model.size(),
         "trained": None,
@@ -71,6 +73,7 @@ def _row(model: registry.Model) -> dict[str, Any]:
         header = model.header()
         seconds = int(model.weights.stat().st_mtime)
         row["trained"] = datetime.fromtimestamp(seconds, UTC).isoformat()
+        row["words"] = registry.known_words(header)
         return row | {key: header.get(key, row[key]) for key in ("shape", "labels", "step")}
     except UserError as error:
         return row | {"problem": error.message}

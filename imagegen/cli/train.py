@@ -328,7 +328,8 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         plan = replace(plan, started=time.monotonic())
     _run(plan, config, family, sampling, pictures, carried, talk, world)
     if plan.above is None:
-        talk.say(f"draw with it: imagegen generate -m {plan.name} --seed 42 -n 16 --grid sheet.png")
+        asked = "" if family.condition.vocabulary is None else ' "WORDS"'
+        talk.say(f"draw with it: imagegen generate{asked} -m {plan.name} -n 16 --grid sheet.png")
 
 
 def _settle(plan: _Plan, layer: Layer, begun: bool) -> Layer | None:

@@ -161,13 +161,14 @@ def _take_beside(
     pictures: Sequence[str], others: Mapping[str, Callable[[], bytes]], found: _Found
 ) -> None:
     """Take over the texts beside pictures, and note what is odd about captions."""
-    odd = []
+    odd, empty = [], []
     beside = {_same(name[:-4]): name for name in others if name.lower().endswith(".txt")}
     for name in pictures:
         file = beside.get(_same(str(PurePosixPath(name).with_suffix(""))))
         if file is not None:
             text, is_utf = _beside(file, others[file])
             odd += [] if is_utf else [file]
+            empty += [] if text.strip() else [file]
             found.say(name, text)
     if odd:
         found.notes.append(
@@ -179,7 +180,9 @@ def _take_beside(
             f"{_many(found.twice, 'picture has', 'pictures have')} more than one caption, such as "
             f"{found.twice[0]}: a text beside the picture counts, or else the last row of a table"
         )
-    if not found.texts:
+    if empty and not found.texts:
+        found.notes.append(f"there are no captions: {empty[0]} is empty, as all beside pictures")
+    elif not found.texts:
         unread = [name for name in others if name.lower().endswith(OTHERS)]
         unread += [beside[_same(name)] for name in pictures if _same(name) in beside]
         if unread:
@@ -231,13 +234,14 @@ def _take(
     """
     folder = str(PurePosixPath(table).parent)
     missing: list[str] = []
-    names_some = has_rows = False
+    names_some = False
+    is_ours = True  # a table of nothing but its first line, too
     rows = _rows(table, _decoded(table, load))
     if rows is None:
         found.notes.append(f"{table} is not used: it has no columns file_name, and text or label")
         return
-    for line, row in rows:
-        has_rows = has_rows or bool(row.keys() & set(wanted))
+    for number, (line, row) in enumerate(rows):
+        is_ours = (is_ours and number > 0) or bool(row.keys() & set(wanted))
         where = f"{table}:{line}"
         row = {column: cell for column, cell in row.items() if column in (*NAMES, *wanted)}
         if _first(row, wanted) is None:
@@ -270,7 +274,7 @@ def _take(
             f"{table} names {_many(missing, 'picture that is', 'pictures that are')} not there, or "
             f"can't be used, such as {missing[0]}"
         )
-    elif has_rows and not names_some:
+    elif is_ours and not names_some:
         found.notes.append(f"{table} is not used: it says nothing of any picture")
 
 

@@ -62,13 +62,11 @@ class Scan:
 
     Attributes:
         entries: the pictures, sorted by name.
-        labels: in use by folder; none if empty.
         problems: what can't be used.
         others: how to read the files beside that may tell of the pictures, by name.
     """
 
     entries: tuple[Entry, ...]
-    labels: tuple[str, ...]
     problems: tuple[Problem, ...]
     others: Mapping[str, Callable[[], bytes]]
 
@@ -266,10 +264,8 @@ def _sort_out(source: str, found: list[_Found], wrapped: bool) -> Scan:
         Entry(name, composed(folder[0]) if folder else "", position, read)
         for (name, position, read), folder in zip(pictures, folders, strict=True)
     ]
-    labels = {entry.label for entry in entries} - {""}
     return Scan(
         entries=tuple(sorted(entries, key=lambda entry: entry.name)),
-        labels=tuple(sorted(labels)) if len(labels) > 1 else (),
         problems=tuple(sorted(problems)),
         others=telling,
     )

@@ -202,7 +202,7 @@ def load_pictures(
         label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
-        notes=(*said.notes, *_notes(pictures, labels, channels, settings, digests, skipped)),
+        notes=(*said.notes, *_notes(used, labels, channels, settings, digests, skipped)),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
         texts=tuple(texts) if any(texts) else None,
@@ -386,16 +386,16 @@ def _in_channels(pixels: Images, channels: Channels, background: tuple[int, ...]
 
 
 def _notes(
-    pictures: Sequence[Picture],
+    used: Sequence[tuple[Entry, Picture]],
     labels: Sequence[tuple[str, ...]],
     channels: Channels,
     settings: DataSettings,
     digests: list[bytes],
     skipped: list[Problem],
 ) -> Iterator[str]:
-    count = len(pictures)
-    transparent = sum(one.transparent for one in pictures)
-    enlarged = sum(one.enlarged for one in pictures)
+    count = len(used)
+    transparent = sum(picture.transparent for _, picture in used)
+    enlarged = sum(picture.enlarged for _, picture in used)
     doubles = count - len(set(digests))
     unlabelled = sum(not own for own in labels)
     if 0 < unlabelled < count:
@@ -404,6 +404,14 @@ def _notes(
     folds = Counter(one.casefold() for one in names)
     if alike := [one for one in names if folds[one.casefold()] > 1]:
         yield f"labels that differ in capitals only count apart: {', '.join(alike)}"
+    if "none" in names:
+        yield "a label is called none: --label none asks for it, and not for pictures without one"
+    first, *others = sorted({entry.label for entry, _ in used})
+    if unlabelled == count and settings.labels == "auto" and not first and len(others) == 1:
+        yield (
+            f"there are no labels, as {others[0]} is the only sub-folder: sort the pictures "
+            "beside it into others, or label some by a table"
+        )
     if unlabelled == count and settings.labels == "folders":
         yield "data.labels=folders: there are no labels, as pictures are not in several sub-folders"
     if transparent and channels != "rgba":

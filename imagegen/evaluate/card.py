@@ -30,12 +30,23 @@ def text(model: registry.Model) -> str:
         "## Evidence",
         _evidence(known),
         "## Use",
-        f"    imagegen generate -m {known.name} --seed 42 -n 16\n    imagegen report {known.name}",
+        _use(known),
         _items(*facts.uses()),
         "## Limits",
         _items(*facts.limits(known)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(known: Facts) -> str:
+    lines = [f"imagegen generate -m {known.name} --seed 42 -n 16"]
+    if known.words:
+        lines += [
+            f'imagegen generate "WORDS" -m {known.name} --seed 42 -n 16',
+            f"imagegen models show {known.name} --words",
+        ]
+    lines.append(f"imagegen report {known.name}")
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _data(known: Facts) -> list[str]:
@@ -46,6 +57,7 @@ def _data(known: Facts) -> list[str]:
     lines = [
         f"{count} pictures from {_code(data.source or 'an unknown place')}{held}",
         f"labels of those trained on: {labels or 'none'}",
+        f"words of their captions: {known.words:,}" if known.words else "no captions",
     ]
     if data.skipped:
         files = "file" if len(data.skipped) == 1 else "files"

@@ -24,6 +24,9 @@ State = Literal["missing", "damaged", "stale", "current"]
 
 UNCLEAR = 0.05
 """Share of real held-out pictures taken for copies, above which the search says little."""
+ALIKE = 0.25
+"""Pictures with less than this share of the Vendi score of real ones are nearly all alike."""
+
 _NOT_CURVES = {"step", "seconds", "pictures_per_second", "kid_low", "kid_high", "copies_low"}
 
 
@@ -139,6 +142,7 @@ class Facts:
         config: its settings.
         shape: (C, H, W) of its pictures.
         labels: what it can be asked for.
+        words: how many it knows; none if it was trained without text.
         step: optimiser steps done.
         seconds: that training took, if it was logged.
         trained: day of the last change of the weights, YYYY-MM-DD, UTC.
@@ -155,6 +159,7 @@ class Facts:
     config: Config
     shape: tuple[int, int, int]
     labels: tuple[str, ...]
+    words: int
     step: int
     seconds: float | None
     trained: str
@@ -191,6 +196,7 @@ def gather(model: registry.Model) -> Facts:
         config=presets.check(presets.Layer(header["config"], {(): f"model {model.name}"})),
         shape=(channels, height, width),
         labels=tuple(header["labels"]),
+        words=registry.known_words(header),
         step=header["step"],
         seconds=_number(records[-1].get("seconds")) if records else None,
         trained=day.isoformat(),
@@ -259,6 +265,9 @@ def verdict(facts: Facts) -> str:
 
 def quality(known: Evaluation) -> str:
     """Return how near to the real pictures a model's are and how varied; empty if it is unknown."""
+    different = _share(known, "vendi")
+    if different is not None and different < ALIKE:
+        return "nearly all alike"  # one picture again and again may be near to many real ones
     return ", ".join(part for part in (_nearness(known), _variety(known)) if part)
 
 

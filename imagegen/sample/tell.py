@@ -176,6 +176,12 @@ def _check_text(condition: Condition, text: str) -> None:
         )
     if not text.strip():
         raise SettingsError("the text is empty", "leave it out to draw without")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(
+            f"the text is not UTF-8: {text[:60]!a}", "type it in a terminal that sends UTF-8"
+        ) from None
     if not words.tokens(text):
         raise SettingsError(
             f"no word of the text is known: {text[:60]}",

@@ -315,6 +315,10 @@ def test_guidance_without_anything_to_be_told_is_refused(call: Call) -> None:
     call("train", "sample:smileys", "--name", "plain", "--preset", "flow", "--steps", 2, *sets)
     answer = call("generate", "-m", "plain", "--guidance", 2, code=2)
     assert "--guidance 2: plain was trained without labels and text" in answer.err
+    assert json.loads(call("models", "show", "plain", "--json").out)["words"] == 0
+    card = call("models", "show", "plain").out
+    assert "no captions" in card
+    assert "WORDS" not in card
     answer = call("generate", "-m", "plain", "--label", "none", code=2)
     assert "trained without labels" in answer.err
     call("generate", "-m", "plain", "--set", "sample.steps=2", "-o", "a.png")

@@ -20,6 +20,7 @@ def test_ls_and_show(call: Call) -> None:
     row = json.loads(call("models", "ls", "--json").out)
     assert (row["name"], row["family"], row["shape"]) == ("smileys", "gan", [4, 16, 16])
     assert row["labels"] == ["3d", "flat"]
+    assert row["words"] > 100
     assert row["step"] == 6
     assert "smileys" in call("models", "ls").out
     assert "# smileys" in call("models", "show", "smileys").out

@@ -18,6 +18,10 @@ from imagegen.sample import tell
 from imagegen.settings import DataSettings
 
 SETTINGS = DataSettings(size=16)
+ALONE = (
+    "there are no labels, as c is the only sub-folder: sort the pictures beside it into others, "
+    "or label some by a table"
+)
 
 
 @pytest.fixture
@@ -83,6 +87,34 @@ def test_labels_that_differ_in_capitals_only_are_named(folder: Path) -> None:
     found = load_pictures(str(folder), SETTINGS)
     assert found.label_names == ("Ant", "Dog", "ant")
     assert "labels that differ in capitals only count apart: Ant, ant" in found.notes
+
+
+def test_a_label_called_none_is_named(folder: Path) -> None:
+    (folder / "x.csv").write_text("file_name,label\na.png,none\nb.png,ant\n")
+    (note,) = (n for n in load_pictures(str(folder), SETTINGS).notes if "none" in n)
+    assert note.startswith("a label is called none: --label none asks for it")
+
+
+def test_one_folder_beside_loose_pictures_is_no_label_and_that_is_said(folder: Path) -> None:
+    found = load_pictures(str(folder), SETTINGS)
+    assert found.label_names == ()
+    assert found.notes == (ALONE,)
+    by_table = SETTINGS.model_copy(update={"labels": "none"})
+    assert load_pictures(str(folder), by_table).notes == ()
+    for path in (folder / "b.png", folder / "a.png"):
+        path.unlink()
+    assert load_pictures(str(folder), SETTINGS).label_names == ()
+    assert load_pictures(str(folder), SETTINGS).notes == ()
+
+
+def test_empty_captions_are_named(folder: Path) -> None:
+    (folder / "a.txt").write_text("\n")
+    note, alone = load_pictures(str(folder), SETTINGS).notes
+    assert alone == ALONE
+    assert note == "there are no captions: a.txt is empty, as all beside pictures"
+    (folder / "b.txt").write_text("ant")
+    note, alone = load_pictures(str(folder), SETTINGS).notes
+    assert note == "3 of 4 pictures have no caption"
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -251,7 +283,10 @@ def test_other_tables_are_no_business_of_ours(folder: Path) -> None:
     for name in ("prices.csv", "scores.csv", "SOURCES.tsv", "log.jsonl", "deep.jsonl"):
         assert any(note.startswith(f"{name} is not used: it has no") for note in found.notes)
     (folder / "prices.csv").write_text("file_name,text\n")  # no rows, but the columns are there
-    assert not any("prices.csv" in note for note in load_pictures(str(folder), SETTINGS).notes)
+    assert (
+        "prices.csv is not used: it says nothing of any picture"
+        in load_pictures(str(folder), SETTINGS).notes
+    )
 
 
 def test_two_sources_of_labels_that_disagree(folder: Path) -> None:
@@ -426,9 +461,12 @@ def test_columns_of_labels_and_two_of_a_name(folder: Path) -> None:
 
 
 def test_tables_that_say_nothing_are_named(folder: Path) -> None:
-    (folder / "x.csv").write_text("file_name,label\na.png,\nb.png,\n")
-    (note,) = load_pictures(str(folder), SETTINGS).notes
-    assert note == "x.csv is not used: it says nothing of any picture"
+    for rows in ("", "a.png,\nb.png,\n"):
+        (folder / "x.csv").write_text(f"file_name,label\n{rows}")
+        assert load_pictures(str(folder), SETTINGS).notes == (
+            "x.csv is not used: it says nothing of any picture",
+            ALONE,
+        )
     no_labels = SETTINGS.model_copy(update={"labels": "none"})
     assert load_pictures(str(folder), no_labels).notes == ()
 

@@ -23,6 +23,9 @@ def test_a_fresh_model_is_not_measured(trained: Path) -> None:
     assert "16 × 16 pixels, RGB with transparency" in shown
     assert "`sample:smileys`" in shown
     assert "labels of those trained on: 3d (86), flat (93)" in shown
+    known = registry.known_words(registry.Model(trained).header())
+    assert f"words of their captions: {known}" in shown
+    assert 'imagegen generate "WORDS" -m smileys' in shown
     assert "6 steps of 4 pictures in" in shown
     assert "Not measured yet. Measure it: `imagegen evaluate smileys`" in shown
     assert "## Limits" in shown

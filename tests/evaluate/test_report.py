@@ -229,6 +229,10 @@ def test_training_pictures_that_are_gone_or_changed(trained: Path, pictures: Pat
     [
         ({"kid_interval": [0.01, 0.03]}, "As near to the real pictures as real ones"),
         ({"equal_sizes": {"generated": GOOD, "real": GOOD}}, "Near to the real pictures, with all"),
+        (
+            {"equal_sizes": {"generated": GOOD | {"vendi": 1.1}, "real": GOOD}},
+            "Nearly all alike; 1.2% are copies",
+        ),
         ({"equal_sizes": None}, "Different from the real pictures; 1.2% are copies"),
         ({"copies": 0.0, "copies_interval": [0, 0.004]}, "; no copies of training pictures found."),
         ({"copies_among_real": 0.01}, "1.2% resemble a training picture, no more than real ones"),

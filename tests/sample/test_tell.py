@@ -43,6 +43,7 @@ def test_labels_are_read_alone_and_mixed() -> None:
         (BOTH, "cat:0.7,cat:0.3", None, "'cat' is in it twice"),
         (Condition(), "none", None, "trained without labels"),
         (BOTH, None, " ", "the text is empty"),
+        (BOTH, None, "ant \udcff", r"the text is not UTF-8: 'ant \\udcff'"),
         (BOTH, None, "\u4f60\u597d", "no word of the text is known"),
         (Condition(), "cat", None, "trained without labels"),
         (Condition(("cat",)), None, "cat", "trained without text"),
