@@ -145,6 +145,9 @@ class TrainSettings(Settings):
     """Steps over which the learning rate rises from zero."""
     betas: tuple[Decay, Decay] = (0.0, 0.99)
     """Decay rates of Adam's two moments."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """What weights lose of themselves in a step, in units of the learning rate (Loshchilov and
+    Hutter 2019, arXiv 1711.05101): less is learnt by heart. Biases and scales lose nothing."""
     ema_half_life: Annotated[float, Field(gt=0)] = 500
     """Half-life of the weights' moving average, in steps, once training is long enough for it."""
     ema_ramp: Annotated[float, Field(gt=0, le=1)] = 0.1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -165,6 +165,7 @@ class Learner:
             self._world.add([*gradients, *scalars.values()])
             for group in optimizer.param_groups:
                 group["lr"] = rate
+            _shrink(parameters, rate * settings.weight_decay)
             optimizer.step()
             logs |= scalars
         half_life = min(settings.ema_half_life, settings.ema_ramp * step)
@@ -344,6 +345,14 @@ def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optim
     if settings.optimizer == "muon":
         return Muon(network, settings.lr, settings.betas)
     return torch.optim.Adam(network.parameters(), settings.lr, settings.betas, fused=True)
+
+
+@torch.no_grad()
+def _shrink(parameters: Sequence[nn.Parameter], share: float) -> None:
+    """Take a share of themselves from the weights that are about to be stepped."""
+    weights: list[Tensor] = [one for one in parameters if one.grad is not None and one.ndim > 1]
+    if share and weights:
+        torch._foreach_mul_(weights, 1 - share)
 
 
 _SHORT = (

@@ -20,10 +20,6 @@ MOMENTUM = 0.95
 SIZE = 0.2
 """Root mean square of a step's elements, in units of the rate: that of Adam's (Liu et al. 2025,
 arXiv 2502.16982, section 2.2), so that both can have one rate."""
-DECAY = 0.1
-"""How much of themselves weights lose in a step, in units of the rate (Loshchilov and Hutter 2019,
-arXiv 1711.05101): they forget what is not confirmed, so that few pictures are less learnt by heart.
-"""
 TURNS = 5
 SLOPE, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315
 """A polynomial that takes all of (0, 1] near 1 in five turns, with errors of up to 0.3 (Jordan)."""
@@ -53,9 +49,6 @@ class Muon(torch.optim.Optimizer):
         assert closure is None
         for group in self.param_groups:
             parameters = [one for one in group["params"] if one.grad is not None]
-            for parameter in parameters:
-                if parameter.ndim > 1:  # biases and scales are no weights
-                    parameter.mul_(1 - DECAY * group["lr"])
             (self._orthogonal if group["is_muon"] else self._adam)(parameters, group)
 
     def _orthogonal(self, parameters: list[Tensor], group: dict[str, Any]) -> None:

@@ -123,6 +123,24 @@ def test_half_the_rate_is_half_the_step(make) -> None:
     assert (near - before).abs().sum().item() == pytest.approx(moved / 2, rel=1e-3)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_weights_shrink_and_biases_do_not(make, optimizer: str) -> None:
+    start, whole, shrunk = (
+        make(optimizer=optimizer, weight_decay=decay, warmup=0) for decay in (0, 0, 10)
+    )
+    whole.step(Order(0))
+    shrunk.step(Order(0))
+    first = start.family.phases[0]  # the others see its step
+    before, without, after = (
+        dict(getattr(one.family, first).named_parameters()) for one in (start, whole, shrunk)
+    )
+    for name, parameter in after.items():
+        stepped = without[name].grad is not None and parameter.ndim > 1
+        lost = 10 * TrainSettings().lr * before[name] if stepped else torch.zeros(())
+        assert torch.allclose(parameter, without[name] - lost, rtol=0, atol=1e-6), name
+    assert not torch.equal(weights(whole), weights(shrunk))
+
+
 def test_a_state_of_other_networks_is_refused(make) -> None:
     learner, state = make(), make().state(7, 1.0, {})
     before = weights(learner)
