@@ -281,7 +281,8 @@ def condition_of(header: Mapping[str, Any]) -> Condition:
 
 def known_words(header: Mapping[str, Any]) -> int:
     """Return how many words a model knows, by its header."""
-    return len((header.get("vocabulary") or {"words": ()})["words"])
+    vocabulary = header.get("vocabulary")
+    return 0 if vocabulary is None else len(vocabulary["words"])
 
 
 def is_whole(model: Model) -> bool:

@@ -235,13 +235,13 @@ def _take(
     folder = str(PurePosixPath(table).parent)
     missing: list[str] = []
     names_some = False
-    is_ours = True  # a table of nothing but its first line, too
+    columns: set[str] = set()
     rows = _rows(table, _decoded(table, load))
     if rows is None:
         found.notes.append(f"{table} is not used: it has no columns file_name, and text or label")
         return
-    for number, (line, row) in enumerate(rows):
-        is_ours = (is_ours and number > 0) or bool(row.keys() & set(wanted))
+    for line, row in rows:
+        columns |= row.keys()
         where = f"{table}:{line}"
         row = {column: cell for column, cell in row.items() if column in (*NAMES, *wanted)}
         if _first(row, wanted) is None:
@@ -274,7 +274,7 @@ def _take(
             f"{table} names {_many(missing, 'picture that is', 'pictures that are')} not there, or "
             f"can't be used, such as {missing[0]}"
         )
-    elif is_ours and not names_some:
+    elif not names_some and (not columns or columns & set(wanted)):
         found.notes.append(f"{table} is not used: it says nothing of any picture")
 
 

@@ -202,7 +202,7 @@ def load_pictures(
         label_names=names,
         names=tuple(entry.name for entry in entries),
         skipped=tuple(skipped),
-        notes=(*said.notes, *_notes(used, labels, channels, settings, digests, skipped)),
+        notes=(*said.notes, *_notes(used, labels, names, channels, settings, digests, skipped)),
         digests=np.array([list(digest[:8]) for digest in digests], np.uint8),
         fingerprint=_fingerprint(images.shape[1:], digests, labels, texts),
         texts=tuple(texts) if any(texts) else None,
@@ -388,6 +388,7 @@ def _in_channels(pixels: Images, channels: Channels, background: tuple[int, ...]
 def _notes(
     used: Sequence[tuple[Entry, Picture]],
     labels: Sequence[tuple[str, ...]],
+    names: Sequence[str],
     channels: Channels,
     settings: DataSettings,
     digests: list[bytes],
@@ -400,7 +401,6 @@ def _notes(
     unlabelled = sum(not own for own in labels)
     if 0 < unlabelled < count:
         yield f"{unlabelled:,} of {count:,} pictures have no label"
-    names = sorted({one for own in labels for one in own})
     folds = Counter(one.casefold() for one in names)
     if alike := [one for one in names if folds[one.casefold()] > 1]:
         yield f"labels that differ in capitals only count apart: {', '.join(alike)}"

@@ -350,9 +350,10 @@ def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optim
 @torch.no_grad()
 def _shrink(parameters: Sequence[nn.Parameter], share: float) -> None:
     """Take a share of themselves from the weights that are about to be stepped."""
-    weights: list[Tensor] = [one for one in parameters if one.grad is not None and one.ndim > 1]
-    if share and weights:
-        torch._foreach_mul_(weights, 1 - share)
+    if share:
+        for weight in parameters:
+            if weight.grad is not None and weight.ndim > 1:
+                weight.mul_(1 - share)
 
 
 _SHORT = (

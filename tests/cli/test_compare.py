@@ -36,7 +36,9 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     assert [row["kid"] for row in found["rows"]] == sorted(row["kid"] for row in rows.values())
     assert found["choice"] == found["rows"][0]["model"]
     assert found["choice"] in found["why"]
-    assert ", whose pictures are " in found["why"]
+    # After four seconds they are either, by how many steps the machine takes.
+    looks = ("far from the real pictures, with little of their variety", "nearly all alike")
+    assert any(f", whose pictures are {one}: its KID of" in found["why"] for one in looks)
     assert found["rows"][0]["kid_behind_interval"] == [0, 0]
     assert {model.name for model in registry.models()} == {"s.flow", "s.gan"}
     for row in rows.values():

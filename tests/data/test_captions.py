@@ -99,8 +99,8 @@ def test_one_folder_beside_loose_pictures_is_no_label_and_that_is_said(folder: P
     found = load_pictures(str(folder), SETTINGS)
     assert found.label_names == ()
     assert found.notes == (ALONE,)
-    by_table = SETTINGS.model_copy(update={"labels": "none"})
-    assert load_pictures(str(folder), by_table).notes == ()
+    without = SETTINGS.model_copy(update={"labels": "none"})
+    assert load_pictures(str(folder), without).notes == ()
     for path in (folder / "b.png", folder / "a.png"):
         path.unlink()
     assert load_pictures(str(folder), SETTINGS).label_names == ()

@@ -56,6 +56,7 @@ def test_archives_hold_what_the_folder_holds(folder, tmp_path, kind, wrap):
 def test_pictures_outside_of_the_sub_folders_have_no_label(folder):
     put(folder / "stray.png")
     with scan(str(folder)) as found:
+        assert {entry.label for entry in found.entries} == {"", "cat", "dog"}
         assert [entry.label for entry in found.entries if entry.name == "stray.png"] == [""]
 
 
