@@ -137,7 +137,7 @@ class Family(nn.Module):
     """
 
     phases: tuple[str, ...] = ()
-    drawn_by: ClassVar[tuple[str, ...]] = ()
+    drawn_by: tuple[str, ...] = ()
     """The submodules that sampling needs: averaged while training, and saved as the model."""
     together: ClassVar[int] = 1
     """Neighbours in a batch whose losses depend on each other: a batch is split between them."""
@@ -194,6 +194,11 @@ class Family(nn.Module):
         """Bits of a channel of the pictures that it draws: 8, or 16 for grey ones."""
         self.autoencoder = autoencoder
         self.build()
+
+    @classmethod
+    def fits_any_shape(cls, model: Settings) -> bool:
+        """Say whether weights of these settings work for pictures of any shape."""
+        return False
 
     def build(self) -> None:
         """Build the networks that `self.model` describes.

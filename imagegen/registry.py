@@ -31,10 +31,12 @@ from imagegen.errors import NotFoundError, SettingsError, UserError, did_you_mea
 from imagegen.home import home
 
 if TYPE_CHECKING:
-    from imagegen.family import Condition, Family
+    from imagegen.family import Condition, Family, Shape
     from imagegen.settings import AutoencoderSettings, Config
 
 SEE = "imagegen models ls"
+BUILTIN = "builtin:"
+"""What the names of the models that come with imagegen begin with."""
 WEIGHTS = "model.safetensors"
 INDEX = "index.safetensors"
 EVALUATION = "evaluation.json"
@@ -44,6 +46,11 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for
 def models_folder() -> Path:
     """Return the folder of the models, which need not exist yet."""
     return home() / "models"
+
+
+def builtin_folder() -> Path:
+    """Return the folder of the models that come with imagegen; it is only read."""
+    return Path(__file__).parent / "builtin"
 
 
 def check_name(name: str) -> str:
@@ -74,8 +81,9 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
+        """The folder's name; of a model that comes with imagegen, `builtin:NAME`."""
+        is_builtin = self.path.parent == builtin_folder()
+        return f"{BUILTIN}{self.path.name}" if is_builtin else self.path.name
 
     @property
     def is_begun(self) -> bool:
@@ -160,7 +168,15 @@ def _complete(config: dict[str, Any]) -> None:
 
 def models() -> list[Model]:
     """Return every folder that holds a model or a training begun, by name."""
-    folder = models_folder()
+    return _models_in(models_folder())
+
+
+def builtins() -> list[Model]:
+    """Return the models that come with imagegen, by name."""
+    return _models_in(builtin_folder())
+
+
+def _models_in(folder: Path) -> list[Model]:
     if not folder.is_dir():
         return []
     found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_model(p)]
@@ -180,6 +196,14 @@ def find(name: str | None) -> Model:
     """
     if name is None:
         return newest()
+    if name.startswith(BUILTIN):
+        known = {model.name: model for model in builtins()}
+        if name not in known:
+            raise NotFoundError(
+                f"unknown model '{name}'{did_you_mean(name, known)}",
+                f"built-in models: {', '.join(known) or 'none'}",
+            )
+        return known[name]
     model = Model(models_folder() / check_name(name))
     if not _is_model(model.path):
         others = [m.name for m in models()]
@@ -233,8 +257,13 @@ def _no_weights(model: Model) -> UserError:
     )
 
 
-def load(model: Model) -> tuple[Family, str]:
+def load(model: Model, shape: Shape | None = None) -> tuple[Family, str]:
     """Return a model ready to draw, on the CPU, and the sha256 of its weights.
+
+    Args:
+        model: which one.
+        shape: of the pictures, for a model that fits any (`Family.fits_any_shape`); others keep
+            their own.
 
     Raises:
         UserError: if the weights are missing or damaged, or do not fit the settings.
@@ -251,10 +280,12 @@ def load(model: Model) -> tuple[Family, str]:
     kind = FAMILIES[config.family]
     settings = presets.check_section(kind.Model, "model", layer)
     channels, height, width = header["shape"]
+    if shape is not None and kind.fits_any_shape(settings):
+        channels, height, width = shape
     autoencoder = None
     if config.autoencoder is not None:
         try:
-            autoencoder = load_foundation(config.autoencoder)
+            autoencoder = load_foundation(config.autoencoder, (channels, height, width))
         except UserError as error:
             raise UserError(f"model {model.name}: {error.message}", error.hint) from None
     family = kind(settings, (channels, height, width), condition_of(header), autoencoder)
@@ -306,24 +337,26 @@ def foundation(settings: AutoencoderSettings) -> Model | None:
     return same[0] if same else None
 
 
-def load_foundation(settings: AutoencoderSettings) -> Family:
+def load_foundation(settings: AutoencoderSettings, shape: Shape) -> Family:
     """Return the autoencoder that a model stands on.
 
     Args:
         settings: which one it is, by name and weights.
+        shape: of the model's pictures; an autoencoder that fits any shape takes it.
 
     Raises:
         UserError: if it is not there any more, or damaged.
     """
     found = foundation(settings)
     if found is None:
-        now = Model(models_folder() / (settings.name or "")).weights.is_file()
+        name = settings.name or ""
+        now = Model(models_folder() / name).weights.is_file() or name.startswith(BUILTIN)
         what = "has been trained anew since" if now else "is not there"
         raise UserError(
             f"the autoencoder '{settings.name}', to stand on, {what}",
             "import it again (an export of the model has both), or train the model anew",
         )
-    return load(found)[0]
+    return load(found, shape)[0]
 
 
 def standing_on(model: Model) -> list[str]:
@@ -344,7 +377,8 @@ def standing_on(model: Model) -> list[str]:
 
 def with_weights(digest: str) -> list[Model]:
     """Return the models whose weights have this sha256."""
-    return [model for model in models() if digest and _sum(model) == digest]
+    every = [*models(), *builtins()]
+    return [model for model in every if digest and _sum(model) == digest]
 
 
 def _sum(model: Model) -> str:

@@ -59,7 +59,7 @@ class Autoencoder(Family):
     """Makes pictures small and back again; other families draw in its latent space."""
 
     phases: tuple[str, ...] = ("codec", "prior")
-    drawn_by = ("codec", "prior")
+    drawn_by: tuple[str, ...] = ("codec", "prior")
     together = GROUP
     judged_by = "held_out"
 
@@ -125,6 +125,11 @@ class Autoencoder(Family):
 
     model: Model
 
+    @classmethod
+    def fits_any_shape(cls, model: Settings) -> bool:
+        """Say whether it is a universal codec; see `Family.fits_any_shape`."""
+        return isinstance(model, cls.Model) and model.kind == "universal"
+
     def build(self) -> None:
         """Build the networks; see `Family.build`."""
         model, shape = self.model, self.shape
@@ -164,6 +169,12 @@ class Autoencoder(Family):
                 if model.kind == "universal"
                 else Discriminator(model.width, shape)
             )
+        if model.kind == "universal":
+            self.phases = tuple(phase for phase in self.phases if phase != "prior")
+            self.drawn_by = ("codec",)
+            self.judged_by = "kid"  # never measured, and so the last weights are the model's
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return
         told = self.condition.conditioner(STYLE, 0.5)
         edge: Edge = "replicate" if model.tile else "zeros"
         self.prior = Unet(self.numbers, (height, width), 1, model.prior_width, 1, told, edge)
@@ -236,7 +247,7 @@ class Autoencoder(Family):
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return how unlike pictures come back; of `prior`, the flow's error."""
-        if self.model.kind == "universal" and phase != "prior":
+        if self.model.kind == "universal":
             return self._universal_loss(batch, phase)
         if phase == "discriminator":
             with torch.no_grad():
@@ -270,7 +281,16 @@ class Autoencoder(Family):
         return {"held_out": unlike.item(), "psnr": _decibels(error).item()}
 
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
-        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
+        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1].
+
+        Raises:
+            SettingsError: of kind `universal`, which has nothing to generate latents with.
+        """
+        if self.model.kind == "universal":
+            raise SettingsError(
+                "a universal codec encodes and decodes pictures; it can't generate any",
+                "train a model on its latents: imagegen train DATA --preset latent-flow",
+            )
         start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
         network = flow.guided(self.prior, told, options.guidance)
         with around(self.prior, self.codec) if self.model.tile else nullcontext():

@@ -40,7 +40,7 @@ class Flow(Family):
     """Draws in a few steps from noise to pictures."""
 
     phases = ("network",)
-    drawn_by = ("network",)
+    drawn_by: tuple[str, ...] = ("network",)
     stands = True
 
     class Model(Settings):

@@ -83,7 +83,7 @@ class Gan(Family):
     """Two networks that train each other; draws a picture in one pass."""
 
     phases = ("discriminator", "generator")
-    drawn_by = ("generator",)
+    drawn_by: tuple[str, ...] = ("generator",)
     together = GROUP
     can_collapse = True
 

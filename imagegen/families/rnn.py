@@ -140,7 +140,7 @@ class Rnn(Family):
     """
 
     phases = ("prior",)
-    drawn_by = ("prior",)
+    drawn_by: tuple[str, ...] = ("prior",)
     judged_by = "held_out"
     stands: ClassVar[bool] = True
     completes: ClassVar[bool] = True

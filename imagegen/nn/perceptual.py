@@ -80,5 +80,5 @@ def _head() -> nn.Sequential:
         nn.LeakyReLU(SLOPE),
         spectral_norm(nn.Conv2d(PROJECTED, PROJECTED, 3, padding=1)),
         nn.LeakyReLU(SLOPE),
-        spectral_norm(nn.Conv2d(PROJECTED, 1, 1)),
+        spectral_norm(nn.Conv2d(PROJECTED, 1, 1, bias=False)),  # of scores, only differences count
     )

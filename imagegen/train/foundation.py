@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from imagegen import durable, presets, registry
 from imagegen.data.store import KINDS
@@ -17,6 +19,7 @@ NAME = ("autoencoder", "name")
 WEIGHTS = ("autoencoder", "weights")
 PRESET = ("autoencoder", "preset")
 SIZE = ("data", "size")
+CHANNELS = ("data", "channels")
 PRIOR_SHARE = ("model", "prior_share")
 LITTLE = 0.1
 """Of the training of an autoencoder, what its own flow gets when another draws its latents."""
@@ -148,6 +151,9 @@ def pin(layer: presets.Layer) -> registry.Model:
 def follow(layer: presets.Layer) -> None:
     """Let pictures be as the named autoencoder knows them, in what is not set; and `pin` it.
 
+    A universal codec knows pictures of any channels; the size it was trained with is still the one
+    that it is best at.
+
     Raises:
         SettingsError: if there is no such model.
         UserError: if it has no weights, or they are damaged.
@@ -155,8 +161,10 @@ def follow(layer: presets.Layer) -> None:
     model = pin(layer)
     header = model.header()
     channels, height, width = header["shape"]
-    kind = "grey16" if header.get("depth") == 16 else KINDS[channels]
-    for keys, value in ((SIZE, size_of(width, height)), (("data", "channels"), kind)):
+    same = {SIZE: size_of(width, height)}
+    if not _fits_any_shape(header["config"]):
+        same[CHANNELS] = "grey16" if header.get("depth") == 16 else KINDS[channels]
+    for keys, value in same.items():
         if layer.get(keys) is None:
             layer.put(keys, value, f"that of {model.name}")
 
@@ -178,7 +186,7 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
         kind = FAMILIES[presets.check(layer).family]
         family = kind(presets.check_section(kind.Model, "model", layer), shape, Condition())
     else:
-        family = registry.load_foundation(settings)
+        family = registry.load_foundation(settings, shape)
     if not isinstance(family, Autoencoder):
         what = settings.preset if settings.weights is None else settings.name
         raise SettingsError(
@@ -193,6 +201,13 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
             "leave the name out to have one trained",
         )
     return family
+
+
+def _fits_any_shape(config: Mapping[str, Any]) -> bool:
+    """Say whether the model of these settings, from its header, works for any shape."""
+    layer = presets.Layer(dict(config))
+    kind = FAMILIES[presets.check(layer).family]
+    return kind.fits_any_shape(presets.check_section(kind.Model, "model", layer))
 
 
 def _described(shape: Shape) -> str:

@@ -1,0 +1,94 @@
+"""The universal codec: one set of weights for pictures of any channels and size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from imagegen.errors import SettingsError
+from imagegen.families.autoencoder import BOUND, Autoencoder
+from imagegen.family import Batch, Condition, Shape
+from imagegen.nn.draws import Draws
+from imagegen.sample.noise import Noise
+
+
+def codec(shape: Shape = (4, 64, 64), **settings: object) -> Autoencoder:
+    torch.manual_seed(0)
+    given = {"kind": "universal", "channels": 6, "width": 32, "blocks": 1, **settings}
+    family = Autoencoder(Autoencoder.Model(**given), shape, Condition())
+    for parameter in family.codec.parameters():  # some begin as zeros, which would hide much
+        torch.nn.init.normal_(parameter, std=0.05)
+    return family
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 96), (4, 24, 8), (4, 128, 128)])
+def test_the_same_weights_work_for_any_channels_and_size(shape: Shape) -> None:
+    large, other = codec(), codec(shape)
+    other.load_state_dict(large.state_dict())
+    images = torch.rand(2, *shape) * 2 - 1
+    latents = other.encode(images)
+    assert latents.shape[1:] == other.latent_shape == (6, shape[1] // 8, shape[2] // 8)
+    assert other.again(images).shape == images.shape
+
+
+def test_opaque_and_grey_pictures_are_those_of_rgba() -> None:
+    grey = torch.rand(2, 1, 16, 16) * 2 - 1
+    rgb = grey.expand(-1, 3, -1, -1)
+    rgba = torch.cat([rgb, torch.ones(2, 1, 16, 16)], dim=1)
+    latents = codec((4, 16, 16)).encode(rgba)
+    assert torch.equal(codec((3, 16, 16)).encode(rgb), latents)
+    assert torch.equal(codec((1, 16, 16)).encode(grey), latents)
+    decoded = codec((4, 16, 16)).decode(latents)
+    assert torch.equal(codec((3, 16, 16)).decode(latents), decoded[:, :3])
+    assert torch.allclose(
+        codec((1, 16, 16)).decode(latents), decoded[:, :3].mean(1, keepdim=True), atol=1e-6
+    )
+
+
+def test_other_sides_are_refused_with_the_nearest_that_work() -> None:
+    with pytest.raises(SettingsError, match="multiples of 8 pixels, not 28") as caught:
+        codec((4, 28, 28))
+    assert "24 or 32" in (caught.value.hint or "")
+
+
+def test_latents_are_bounded() -> None:
+    family = codec((4, 16, 16))
+    with torch.no_grad():
+        family.codec.latent.weight.mul_(1e4)
+    assert family.encode(torch.rand(2, 4, 16, 16)).abs().max() <= BOUND
+
+
+def test_it_cannot_generate_and_says_what_can() -> None:
+    with pytest.raises(SettingsError, match="can't generate") as caught:
+        codec().sample(Noise([1]), None, Autoencoder.Sampling())
+    assert "latent-flow" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (4, 32, 48)])
+def test_both_phases_learn_their_own_parameters(shape: Shape) -> None:
+    family = codec(shape, perceptual=0.2, adversarial=0.1, adversarial_from=0.5, crop=16)
+    assert family.due(0.4) == ("codec",)
+    assert family.due(0.6) == ("discriminator", "codec")
+    images = torch.rand(8, *shape) * 2 - 1
+    for phase in family.phases:
+        family.zero_grad(set_to_none=True)
+        family.requires_grad_(False)
+        getattr(family, phase).requires_grad_(True)
+        loss, logs = family.loss(Batch(images, None, 3, 0.6, 100, Draws(3, 8)), phase)
+        loss.backward()
+        assert loss.isfinite()
+        assert all(not value.requires_grad for value in logs.values())
+        for name, parameter in family.named_parameters():
+            reached = parameter.grad is not None and bool(parameter.grad.any())
+            assert reached == name.startswith(f"{phase}."), name
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts() -> None:
+    family = codec((4, 32, 32), crop=16)
+    images = torch.rand(8, 4, 32, 32) * 2 - 1
+    whole = family.loss(Batch(images, None, 0, 0.1, 100, Draws(0, 8)), "codec")[0]
+    parts = [
+        family.loss(Batch(images[rows], None, 0, 0.1, 100, Draws(0, 8, rows)), "codec")[0]
+        for rows in (slice(0, 4), slice(4, 8))
+    ]
+    assert torch.allclose(whole, torch.stack(parts).mean(), rtol=1e-4)
