@@ -35,7 +35,7 @@ from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around, width_at
 from imagegen.nn.codec import PATCH, Codec, Halves
-from imagegen.nn.conditioner import Told
+from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.draws import Draws
 from imagegen.nn.perceptual import Features, ProjectedDiscriminator, perceptual_distance
@@ -292,7 +292,12 @@ class Autoencoder(Family):
                 "train a model on its latents: imagegen train DATA --preset latent-flow",
             )
         start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
-        network = flow.guided(self.prior, told, options.guidance)
+        untold = told.nothing() if is_led(told, options.guidance) else None
+        network = flow.guided(
+            lambda z, t, s: self.prior(z, t, s, told),
+            None if untold is None else lambda z, t, s: self.prior(z, t, s, untold),
+            options.guidance,
+        )
         with around(self.prior, self.codec) if self.model.tile else nullcontext():
             latents = flow.solve(network, start, options.steps, options.solver, options.shift)
             return self.decode_drawn(latents)

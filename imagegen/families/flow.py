@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -24,7 +25,8 @@ from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
-from imagegen.nn.conditioner import Told
+from imagegen.nn.conditioner import Told, is_led
+from imagegen.nn.embedding import ImageConditioner
 from imagegen.nn.unet import GROUPS, STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -52,6 +54,9 @@ class Flow(Family):
         """Residual blocks on each grid, on the way down and again up."""
         jumps: Annotated[float, Field(ge=0, le=1)] = 0.35
         """Share of the training, at its end, that also learns to draw in one to eight steps."""
+        embedding: bool = False
+        """Also condition on an embedding of each image: guidance works without labels then, and
+        unlabelled sets are learnt better. Only for flows over latents."""
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
@@ -69,6 +74,10 @@ class Flow(Family):
         guidance: Annotated[float, Field(ge=0, le=100)] = 1.5
         """How much more a label or text counts than it did in training: above 1, pictures are more
         typical of it and less varied, and take twice the time of 1. Untold it does nothing."""
+
+        embedding_noise: Annotated[float, Field(ge=0, le=1)] = 0.35
+        """Noise in the image embeddings that are sampled: with more, images are less like single
+        training images. Only with `model.embedding`."""
 
         @field_validator("solver")
         @classmethod
@@ -94,7 +103,17 @@ class Flow(Family):
             self.largest = SMALL
         channels, height, width = self.drawn_shape
         told = self.condition.conditioner(STYLE, 0.5, channels)
-        self.network = Unet(channels, (height, width), patch, model.width, model.depth, told, edge)
+        image = None
+        if model.embedding:
+            if self.autoencoder is None:
+                raise SettingsError(
+                    "model.embedding: only a flow over latents has image embeddings",
+                    "leave it out, or take --preset latent-flow",
+                )
+            image = ImageConditioner(channels, len(self.condition.labels), STYLE)
+        self.network = Unet(
+            channels, (height, width), patch, model.width, model.depth, told, edge, image
+        )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -110,14 +129,25 @@ class Flow(Family):
         """
         every = batch.whole.images
         jumps = torch.arange(len(every), device=every.device) % 2 == 0
-        x, noise = flow.ends(every, batch)
+        image = None
+        if (images := self.network.image_conditioner) is not None:
+            x = every[batch.rows]
+            image = images.of_training(x, batch.draws)
+            # Noise that was paired with images would tell of them beside their embedding.
+            noise = batch.draws.normal(*x.shape[1:]).to(x.device)
+            if batch.rows.start in (0, None):
+                labels = None if batch.whole.told is None else batch.whole.told.labels
+                images.remember(every, labels)
+        else:
+            x, noise = flow.ends(every, batch)
         told = None if batch.told is None else batch.told.partly(batch.draws)
         t = flow.times(batch.draws).to(x.device)
         shares = batch.draws.uniform(0, 1, 2).to(x.device)
 
         def network(rows: slice | Tensor, of: Flow = self) -> flow.Network:
             part = None if told is None else told[rows]
-            return lambda z, t, s: of.network(z, t, s, part)
+            like = None if image is None else image[rows]
+            return lambda z, t, s: of.network(z, t, s, part, like)
 
         def matching(rows: slice | Tensor) -> Tensor:
             return flow.matching_loss(network(rows), x[rows], noise[rows], t[rows])
@@ -150,7 +180,12 @@ class Flow(Family):
         x = held_out.images
         noise = held_out.draws.normal(*x.shape[1:]).to(x.device)
         t = torch.linspace(0.05, 0.95, len(x), device=x.device)
-        loss = flow.matching_loss(lambda z, t, s: self.network(z, t, s, held_out.told), x, noise, t)
+        image = None
+        if (images := self.network.image_conditioner) is not None:
+            image = images.of_training(x, held_out.draws)
+        loss = flow.matching_loss(
+            lambda z, t, s: self.network(z, t, s, held_out.told, image), x, noise, t
+        )
         return {"held_out": loss.mean().item()}
 
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
@@ -165,12 +200,29 @@ class Flow(Family):
                 "--set sample.solver=multistep",
             )
         start = torch.from_numpy(noise.normal(*self.drawn_shape)).to(self.device)
-        network = flow.guided(self.network, told, options.guidance)
+        network = self._guided(noise, told, options)
         with around(self) if self.model.tile else nullcontext():
             drawn = flow.solve(network, start, options.steps, options.solver, options.shift)
             if isinstance(self.autoencoder, Autoencoder):
                 drawn = self.autoencoder.decode_drawn(drawn)
         return drawn
+
+    def _guided(self, noise: Noise, told: Told | None, options: Sampling) -> flow.Network:
+        """Return the network bound to its conditions, with guidance."""
+        image = None
+        if (conditioner := self.network.image_conditioner) is not None:
+            labels = None if told is None else told.labels
+            image = conditioner.sample(noise, labels, options.embedding_noise)
+            if told is not None:  # a text says what the image is to be, and its embedding would too
+                image = replace(image, present=~(told.words > 0).any(1))
+        null = None
+        if is_led(told, options.guidance) or image is not None:
+            untold = None if told is None else told.nothing()
+            unlike = None if image is None else image.null()
+            null = lambda z, t, s: self.network(z, t, s, untold, unlike)  # noqa: E731
+        return flow.guided(
+            lambda z, t, s: self.network(z, t, s, told, image), null, options.guidance
+        )
 
     def guess(self, z: Tensor, t: float) -> Tensor:
         """Return the mean of all pictures that z may come from at time t in (0, 1].

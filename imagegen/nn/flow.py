@@ -17,7 +17,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from imagegen.nn.conditioner import Told, is_led
+from imagegen.nn.conditioner import Told
 from imagegen.nn.draws import Draws
 
 if TYPE_CHECKING:
@@ -105,28 +105,21 @@ def matching_loss(network: Network, x: Tensor, noise: Tensor, t: Tensor) -> Tens
     return (velocity(network(z, t, t), z, t) - velocity(x, z, t)).square().mean((1, 2, 3))
 
 
-def guided(
-    network: Callable[[Tensor, Tensor, Tensor, Told | None], Tensor],
-    told: Told | None,
-    guidance: float,
-) -> Network:
-    """Return a network whose guesses lead away from those of a picture that nothing is told of.
-
-    That is classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6).
+def guided(conditional: Network, null: Network | None, guidance: float) -> Network:
+    """Return a network with classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
 
     Args:
-        network: guesses as `Network` does, and takes what pictures are last.
-        told: what they are to be; None for a network that can't be told.
-        guidance: how far it leads; 1 is as the network guesses, in one look.
+        conditional: bound to what the pictures are to be.
+        null: what to lead away from: bound to nothing, or a more general model; None for no
+            guidance.
+        guidance: w in n + w (c - n); at 1 the null network is not needed.
     """
-    untold = told.nothing() if is_led(told, guidance) else None
+    if null is None or guidance == 1:
+        return conditional
 
     def guess(z: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        asked = network(z, t, s, told)
-        if untold is None:
-            return asked
-        plain = network(z, t, s, untold)
-        return plain + guidance * (asked - plain)
+        plain = null(z, t, s)
+        return plain + guidance * (conditional(z, t, s) - plain)
 
     return guess
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, pyramid, width_at
 from imagegen.nn.conditioner import Conditioner, Told
+from imagegen.nn.embedding import Embedding, ImageConditioner
 
 STYLE = 128
 """Numbers that tell every block the times, and what the picture is to be."""
@@ -39,6 +40,7 @@ class Unet(nn.Module):
         depth: int,
         conditioner: Conditioner | None,
         edge: Edge = "zeros",
+        image_conditioner: ImageConditioner | None = None,
     ) -> None:
         """Build a network for (N, channels, *grid).
 
@@ -50,6 +52,7 @@ class Unet(nn.Module):
             depth: blocks on each grid, down and up again.
             conditioner: what gives a vector of `STYLE` numbers of what is told, if anything can be.
             edge: what lies beyond the edge; zeros tell where a cell is, which noise does not.
+            image_conditioner: the same for embeddings of images.
         """
         super().__init__()
         self.patch = patch
@@ -61,6 +64,7 @@ class Unet(nn.Module):
             nn.Linear(4 * FREQUENCIES, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU()
         )
         self.conditioner = conditioner
+        self.image_conditioner = image_conditioner
         self.first = conv3(cell, widths[0], edge)
 
         def stage(width: int) -> Stage:
@@ -76,11 +80,15 @@ class Unet(nn.Module):
         self.last = conv3(widths[0], cell, edge)
         nn.init.zeros_(self.last.weight)
 
-    def forward(self, z: Tensor, t: Tensor, s: Tensor, told: Told | None) -> Tensor:
+    def forward(
+        self, z: Tensor, t: Tensor, s: Tensor, told: Told | None, image: Embedding | None = None
+    ) -> Tensor:
         """Map (N, C, H, W), times (N,) and (N,), and what is told of N, to (N, C, H, W)."""
         style = self.time(torch.cat([_waves(t), _waves(s)], dim=1))
         if self.conditioner is not None:
             style = style + self.conditioner(told)
+        if self.image_conditioner is not None:
+            style = style + self.image_conditioner(image)
         x = F.pixel_unshuffle(z, self.patch).contiguous(memory_format=torch.channels_last)
         x = self.first(x)
         passed = []
