@@ -22,6 +22,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -182,14 +183,17 @@ class Inception(nn.Module):
 def extractor(layer: Layer = LAYER, fed: int = FED) -> Extractor:
     """Return the network as `imagegen evaluate` takes them: pictures to the means of a layer."""
 
-    def prepare(images: Images) -> Tensor:
-        x = torch.from_numpy(in_channels(images, 3)).float()
-        if x.shape[1] == 4:
-            x = x[:, :3] + (1 - x[:, 3:] / 255) * GREY
-        return F.interpolate(x, size=(fed, fed), mode="bicubic", antialias=True).clamp(0, 255)
-
     name = f"InceptionV3 {layer} at {fed} px"
+    prepare = partial(prepared, fed=fed)
     return Extractor(name, f"inception-{layer}-{fed}", _Layer(load(), layer), prepare)
+
+
+def prepared(images: Images, fed: int = FED) -> Tensor:
+    """Return what the network is fed, (N, 3, fed, fed) in [0, 255], of uint8 (N, C, H, W)."""
+    x = torch.from_numpy(in_channels(images, 3)).float()
+    if x.shape[1] == 4:
+        x = x[:, :3] + (1 - x[:, 3:] / 255) * GREY
+    return F.interpolate(x, size=(fed, fed), mode="bicubic", antialias=True).clamp(0, 255)
 
 
 class _Layer(nn.Module):
