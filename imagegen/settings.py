@@ -148,6 +148,9 @@ class TrainSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     """What weights lose of themselves in a step, in units of the learning rate (Loshchilov and
     Hutter 2019, arXiv 1711.05101): less is learnt by heart. Biases and scales lose nothing."""
+    decay_towards: Literal["zero", "start"] = "zero"
+    """Where weight decay leads: to zero, or to the weights that a run with `--from` started from,
+    so that less of them is forgotten (L2-SP, Li et al. 2018, arXiv 1802.01483)."""
     ema_half_life: Annotated[float, Field(gt=0)] = 500
     """Half-life of the weights' moving average, in steps, once training is long enough for it."""
     ema_ramp: Annotated[float, Field(gt=0, le=1)] = 0.1

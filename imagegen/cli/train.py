@@ -54,10 +54,10 @@ def train(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="NAME", help="Go on with a model.")
     ] = None,
-    continue_from: Annotated[
+    start_from: Annotated[
         str | None,
         typer.Option(
-            "--continue-from", metavar="NAME", help="Start a new model from the weights of another."
+            "--from", metavar="MODEL", help="Start from the weights of a model, or from scratch."
         ),
     ] = None,
     presets: options.Presets = None,
@@ -100,7 +100,7 @@ def train(
         given = {
             "--name": name, "--budget": budget, "--steps": steps, "--captions": captions,
             "--seed": seed, "--preset": presets, "--set": sets, "--force": force or None,
-            "--continue-from": continue_from,
+            "--from": start_from,
         }  # fmt: skip
         _refuse(given)
         name = resume
@@ -108,8 +108,10 @@ def train(
         data = data or source
         if start is not None:
             parent = registry.find(start)
-    elif continue_from is not None:
-        parent = registry.find(continue_from)
+    elif start_from not in (None, "scratch"):
+        parent = registry.find(
+            f"{registry.BUILTIN}general" if start_from == "general" else start_from
+        )
         layer = parent.settings()
         data = data or str(registry.data(parent).get("source", ""))
     layer = preset_files.resolve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class State:
         family: every parameter and buffer of the networks, by name.
         average: the moving average of those that draw, by name.
         optimizers: for each phase, the state dict of its optimiser.
+        start: the weights that the run started from, by name, if weight decay leads to them.
     """
 
     step: int
@@ -35,6 +36,7 @@ class State:
     family: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizers: dict[str, dict[str, Any]]
+    start: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save(folder: Path, state: State) -> Path:
@@ -47,6 +49,7 @@ def save(folder: Path, state: State) -> Path:
 
     tensors = {f"family.{k}": v for k, v in state.family.items()}
     tensors |= {f"average.{k}": v for k, v in state.average.items()}
+    tensors |= {f"start.{k}": v for k, v in state.start.items()}
     for phase, optimizer in state.optimizers.items():
         for index, values in optimizer["state"].items():
             tensors |= {f"optimizer.{phase}.{index}.{k}": v for k, v in values.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +125,13 @@ class Learner:
         self.optimizers = {
             phase: _optimizer(getattr(family, phase), settings) for phase in family.phases
         }
+        self._start: dict[str, Tensor] = {}
+        if settings.decay_towards == "start":
+            self._start = {
+                name: parameter.detach().clone()
+                for name, parameter in family.named_parameters()
+                if name.split(".")[0] in family.phases
+            }
         self.parts = 1
         self._pictures = pictures
         self._seen: dict[int, Tensor] = {}
@@ -165,7 +172,7 @@ class Learner:
             self._world.add([*gradients, *scalars.values()])
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            _shrink(parameters, rate * settings.weight_decay)
+            self._decay(phase, rate * settings.weight_decay)
             optimizer.step()
             logs |= scalars
         half_life = min(settings.ema_half_life, settings.ema_ramp * step)
@@ -181,6 +188,7 @@ class Learner:
             self.family.trained(),
             self.average.drawn(),
             {phase: optimizer.state_dict() for phase, optimizer in self.optimizers.items()},
+            self._start,
         )
 
     def restore(self, state: checkpoint.State) -> None:
@@ -197,6 +205,7 @@ class Learner:
             )
         self.family.load_state_dict(state.family, strict=False)
         self.average.load_state_dict(state.average, strict=False)
+        self._start = {k: v.to(self.family.device) for k, v in state.start.items()}
         for phase, optimizer in self.optimizers.items():
             checkpoint.restore(optimizer, state.optimizers.get(phase, {"state": {}}))
 
@@ -331,6 +340,19 @@ class Learner:
         )
 
     @torch.no_grad()
+    def _decay(self, phase: str, share: float) -> None:
+        """Move the weights of a phase that are about to be stepped a share of the way to zero, or
+        to where they started; biases and scales stay."""
+        if not share:
+            return
+        for name, weight in self.family.named_parameters():
+            if name.startswith(f"{phase}.") and weight.grad is not None and weight.ndim > 1:
+                if name in self._start:
+                    weight.lerp_(self._start[name], share)
+                else:
+                    weight.mul_(1 - share)
+
+    @torch.no_grad()
     def _follow(self, decay: float) -> None:
         """Move the average towards the weights, to decay * average + (1 - decay) * weights."""
         for part in self.family.drawn_by:
@@ -345,15 +367,6 @@ def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optim
     if settings.optimizer == "muon":
         return Muon(network, settings.lr, settings.betas)
     return torch.optim.Adam(network.parameters(), settings.lr, settings.betas, fused=True)
-
-
-@torch.no_grad()
-def _shrink(parameters: Sequence[nn.Parameter], share: float) -> None:
-    """Take a share of themselves from the weights that are about to be stepped."""
-    if share:
-        for weight in parameters:
-            if weight.grad is not None and weight.ndim > 1:
-                weight.mul_(1 - share)
 
 
 _SHORT = (

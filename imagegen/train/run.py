@@ -57,7 +57,7 @@ def known(name: str) -> registry.Model:
     if model.is_begun and not model.state.is_dir():
         raise UserError(
             f"model '{name}' exists already, without what training needs to go on",
-            f"choose another name: --name NAME; or start from it: --continue-from {name}",
+            f"choose another name: --name NAME; or start from it: --from {name}",
         )
     return model
 
@@ -139,7 +139,7 @@ def refuse_other(
         differences.append("it was not started from the same model")
     if differences:
         hint = (
-            "start a new one with --name NAME, also from this one's weights: --continue-from "
+            "start a new one with --name NAME, also from this one's weights: --from "
             f"{model.name} --name NAME; or delete this one first: --force"
         )
         if before.get("fingerprint") == pictures.fingerprint and parent is None:

@@ -183,7 +183,7 @@ def test_force_deletes_only_when_nothing_else_can_be_refused(
     words = ["--force", "--seed", 5, "--steps", 4]
     call("train", pictures, *SMALL, *words, "--dry-run")
     call("train", pictures, *SMALL, *words, "--set", "data.size=33", code=2)
-    call("train", pictures, *words, "--continue-from", "nobody", "--name", "shapes", code=4)
+    call("train", pictures, *words, "--from", "nobody", "--name", "shapes", code=4)
     assert (home / "models/shapes/model.safetensors").read_bytes() == before
 
 
@@ -310,7 +310,7 @@ def test_a_verdict_survives_a_kill_before_it_is_written_down(
 def test_a_new_model_from_an_old_ones_weights(
     call: Call, pictures: Path, home: Path, trained: Path
 ) -> None:
-    words = ["--continue-from", "smileys", "--steps", 4]
+    words = ["--from", "smileys", "--steps", 4]
     answer = call("train", pictures, *words, "--name", "next")
     assert "generator: 26 of 28 tensors carried over; new: generator.last.weight" in answer.err
     assert "not carried over: optimisers, steps done" in answer.err
@@ -323,6 +323,16 @@ def test_a_new_model_from_an_old_ones_weights(
     answer = call("train", *words, "--name", "third")
     assert "discriminator: 0 of 30 tensors carried over; new: discriminator.first" in answer.err
     assert "generator: 41 of 41 tensors carried over" in answer.err
+
+
+def test_from_scratch_is_what_happens_without_it(call: Call, pictures: Path) -> None:
+    config = call("train", pictures, "--preset", "gan", "--print-config").out
+    assert (
+        call("train", pictures, "--preset", "gan", "--from", "scratch", "--print-config").out
+        == config
+    )
+    answer = call("train", pictures, "--from", "nobody", code=4)
+    assert "unknown model 'nobody'" in answer.err
 
 
 def test_what_was_learnt_of_words_and_labels_goes_to_the_same_ones() -> None:
@@ -544,7 +554,7 @@ def test_pixel_art_keeps_the_palette_of_its_pictures(call: Call, tmp_path: Path)
     assert seen <= {tuple(color) for color in colors.tolist()}
     assert set(np.unique(drawn[..., 3])) <= {0, 255}
     call("train", "--resume", "art")
-    from_it = ["--continue-from", "art", "--force"]
+    from_it = ["--from", "art", "--force"]
     said = call("train", art, "--name", "child", *from_it)
     assert "postprocess.palette: the colours of art; its preset, if named again" in said.err
     said = call("train", art, "--name", "child", *from_it, "--preset", "pixel-art")

@@ -351,7 +351,7 @@ def test_another_that_is_named_to_go_on_with_is_the_one(call: Call) -> None:  # 
     train(call, "--name", "one", "--steps", 5)
     train(call, "--name", "two", "--steps", 5, "--seed", 3)
     named = ["--set", "autoencoder.name=two-autoencoder"]
-    call("train", "--continue-from", "one", "--name", "three", "--steps", 2, *named)
+    call("train", "--from", "one", "--name", "three", "--steps", 2, *named)
     config = presets.check(registry.find("three").settings()).autoencoder
     assert config is not None
     assert config.weights == registry.read_weights(registry.find("two-autoencoder"))[1]

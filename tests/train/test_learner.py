@@ -141,6 +141,25 @@ def test_weights_shrink_and_biases_do_not(make, optimizer: str) -> None:
     assert not torch.equal(weights(whole), weights(shrunk))
 
 
+def test_weights_decay_towards_those_at_the_start_also_after_a_resume(make) -> None:
+    settings = {"weight_decay": 10, "decay_towards": "start", "warmup": 0}
+    free, held = make(warmup=0), make(**settings)
+    start = weights(held)
+    steps(free, 2)
+    steps(held, 2)
+    assert (weights(held) - start).norm() < (weights(free) - start).norm()
+    resumed = make(**settings)
+    with torch.no_grad():
+        for phase in resumed.family.phases:  # it is built with other weights than it had
+            for parameter in getattr(resumed.family, phase).parameters():
+                parameter.add_(1)
+    resumed.restore(held.state(2, 1.0, {}))
+    order = Order(2, 0.7)
+    held.step(order)
+    resumed.step(order)
+    assert torch.equal(weights(held), weights(resumed))
+
+
 def test_a_state_of_other_networks_is_refused(make) -> None:
     learner, state = make(), make().state(7, 1.0, {})
     before = weights(learner)
