@@ -473,8 +473,10 @@ def check_removable(model: Model, but: Collection[str] = ()) -> None:
         but: the names of those that may.
 
     Raises:
-        UserError: if one does.
+        UserError: if one does, or it comes with imagegen.
     """
+    if model.path.parent == builtin_folder():
+        raise UserError(f"{model.name} comes with imagegen and can't be removed", SEE)
     if above := [name for name in standing_on(model) if name not in but]:
         raise UserError(
             f"model {above[0]} stands on {model.name} and can't draw without it",

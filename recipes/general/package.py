@@ -1,0 +1,57 @@
+"""Put a trained model into the package, as `builtin:NAME`.
+
+    python -m recipes.general.package MODEL NAME [--set train.lr=1e-3 ...]
+
+Writes imagegen/builtin/NAME: the settings, the weights in half precision with their sha256, and the
+card. `--set` replaces settings, such as those of a fine-tuning that starts from the model: they are
+the lowest layer of `imagegen train --from builtin:NAME`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from imagegen import durable, presets, registry
+
+
+def half(model: registry.Model) -> bytes:
+    """Return the file of a model's weights with floats in half precision; its header stays."""
+    registry.read_weights(model)  # checks the sum
+    with safe_open(model.weights, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = file.metadata()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            tensors[name] = tensor.to(torch.float16)
+            if not tensors[name].isfinite().all():
+                raise ValueError(f"{name} does not fit half precision")
+    return save(tensors, header)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("name")
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    model = registry.find(arguments.model)
+    folder = registry.builtin_folder() / registry.check_name(arguments.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = registry.Model(folder)
+    digest = durable.write_checked(target.weights, half(model))
+    layer = presets.resolve([], arguments.set, base=model.settings())
+    durable.write(folder / "config.yaml", presets.dump(presets.check(layer)).encode())
+    card = (model.path / "card.md").read_text(encoding="utf-8")
+    durable.write(folder / "card.md", card.encode())
+    size = target.weights.stat().st_size
+    print(json.dumps({"name": target.name, "sha256": digest, "bytes": size}))
+
+
+if __name__ == "__main__":
+    main()
