@@ -305,7 +305,7 @@ class Autoencoder(Family):
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
         if self.model.kind == "universal":
-            return _bounded(self.codec.encode(_to_rgba(images))), images.new_zeros(())
+            return _bounded(self.codec.encode(to_rgba(images))), images.new_zeros(())
         raw = self.codec.encode(images)
         if self.model.kind == "half":
             return raw, raw.new_zeros(())
@@ -329,7 +329,7 @@ class Autoencoder(Family):
         so that transparency counts.
         """
         model, draws = self.model, batch.draws
-        images = _to_rgba(batch.images)
+        images = to_rgba(batch.images)
         if model.crop:
             images = _random_crops(images, model.crop, draws)
         background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
@@ -460,7 +460,7 @@ def _scale_error(latents: Tensor, group: int) -> Tensor:
     return (mean.square() + (variance + 1e-4).log().square()).mean()
 
 
-def _to_rgba(images: Tensor) -> Tensor:
+def to_rgba(images: Tensor) -> Tensor:
     """Return pictures of 1, 3 or 4 channels as RGBA, (N, 4, H, W) in [-1, 1]."""
     if images.shape[1] == RGBA:
         return images

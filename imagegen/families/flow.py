@@ -14,19 +14,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.families.autoencoder import Autoencoder
+from imagegen.families.autoencoder import Autoencoder, to_rgba
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
 from imagegen.nn.conditioner import Told, is_led
-from imagegen.nn.embedding import ImageConditioner
+from imagegen.nn.embedding import (
+    GRID,
+    SEMANTIC,
+    ImageConditioner,
+    SemanticEmbedder,
+    attached,
+    detached,
+    pooled,
+)
 from imagegen.nn.unet import GROUPS, STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -54,9 +62,10 @@ class Flow(Family):
         """Residual blocks on each grid, on the way down and again up."""
         jumps: Annotated[float, Field(ge=0, le=1)] = 0.35
         """Share of the training, at its end, that also learns to draw in one to eight steps."""
-        embedding: bool = False
+        embedding: Literal["none", "latents", "efficientnet"] = "none"
         """Also condition on an embedding of each image: guidance works without labels then, and
-        unlabelled sets are learnt better. Only for flows over latents."""
+        unlabelled sets are learnt better. Of the layout (`latents`), or of what EfficientNet-Lite0
+        sees (`efficientnet`). Only for flows over latents."""
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
@@ -104,23 +113,36 @@ class Flow(Family):
         channels, height, width = self.drawn_shape
         told = self.condition.conditioner(STYLE, 0.5, channels)
         image = None
-        if model.embedding:
+        if model.embedding != "none":
             if self.autoencoder is None:
                 raise SettingsError(
                     "model.embedding: only a flow over latents has image embeddings",
                     "leave it out, or take --preset latent-flow",
                 )
-            image = ImageConditioner(channels, len(self.condition.labels), STYLE)
+            size = {"latents": channels * GRID**2, "efficientnet": SEMANTIC}[model.embedding]
+            self.embedding_size = size
+            self._embedder: SemanticEmbedder | None = None
+            image = ImageConditioner(size, len(self.condition.labels), STYLE)
         self.network = Unet(
             channels, (height, width), patch, model.width, model.depth, told, edge, image
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Return what the flow leads to: the pictures, or their latents."""
-        if isinstance(self.autoencoder, Autoencoder):
-            return self.autoencoder.encode(images)
-        return images
+        """Return what the flow leads to: the pictures, or their latents.
+
+        With `model.embedding`, the embeddings are further channels behind the latents.
+        """
+        if not isinstance(self.autoencoder, Autoencoder):
+            return images
+        latents = self.autoencoder.encode(images)
+        if self.model.embedding == "none":
+            return latents
+        if self.model.embedding == "latents":
+            return attached(latents, pooled(latents))
+        if self._embedder is None:  # loaded when training begins, not to sample
+            self._embedder = SemanticEmbedder(self.device)
+        return attached(latents, self._embedder(to_rgba(images)))
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the error of the velocities; in the last stage of some and of the jumps of others.
@@ -128,16 +150,19 @@ class Flow(Family):
         Every second picture learns to jump. Texts are also matched with the pictures of a batch.
         """
         every = batch.whole.images
+        embeddings = every
+        if self.network.image_conditioner is not None:
+            every, embeddings = detached(every, self.drawn_shape[0], self.embedding_size)
         jumps = torch.arange(len(every), device=every.device) % 2 == 0
         image = None
         if (images := self.network.image_conditioner) is not None:
             x = every[batch.rows]
-            image = images.of_training(x, batch.draws)
+            image = images.of_training(embeddings[batch.rows], batch.draws)
             # Noise that was paired with images would tell of them beside their embedding.
             noise = batch.draws.normal(*x.shape[1:]).to(x.device)
             if batch.rows.start in (0, None):
                 labels = None if batch.whole.told is None else batch.whole.told.labels
-                images.remember(every, labels)
+                images.remember(embeddings, labels)
         else:
             x, noise = flow.ends(every, batch)
         told = None if batch.told is None else batch.told.partly(batch.draws)
@@ -177,12 +202,12 @@ class Flow(Family):
     @torch.no_grad()
     def check(self, known: Batch, held_out: Batch) -> Mapping[str, float]:
         """Return the error of the velocities of held-out pictures: `held_out`."""
-        x = held_out.images
+        x, image = held_out.images, None
+        if (images := self.network.image_conditioner) is not None:
+            x, embeddings = detached(x, self.drawn_shape[0], self.embedding_size)
+            image = images.of_training(embeddings, held_out.draws)
         noise = held_out.draws.normal(*x.shape[1:]).to(x.device)
         t = torch.linspace(0.05, 0.95, len(x), device=x.device)
-        image = None
-        if (images := self.network.image_conditioner) is not None:
-            image = images.of_training(x, held_out.draws)
         loss = flow.matching_loss(
             lambda z, t, s: self.network(z, t, s, held_out.told, image), x, noise, t
         )

@@ -10,20 +10,33 @@ that it names a neighbourhood instead of one image, which would ask for a copy o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load
 from torch import Tensor, nn
 
+from imagegen import durable
+from imagegen.evaluate import efficientnet
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 
 BANK = 4096
 """Embeddings of training images that are kept, to sample from."""
 GRID = 2
-"""Latents are averaged down to so many cells a side."""
+"""Latents are averaged down to so many cells a side, for embeddings of kind `latents`."""
 SCALE = 1.5
 """Brings these means to about unit variance."""
+SEMANTIC = 64
+"""Numbers of an embedding of kind `efficientnet`."""
+SIDE = 64
+"""Pixels a side at which images are embedded."""
+GREY = 127.0
+"""Background of transparent images: what EfficientNet's input is normalised around."""
+WHITENING = Path(__file__).parents[1] / "builtin" / "embedding.safetensors"
+"""Mean, (1280,), and whitened principal components, (1280, SEMANTIC), of features of the general
+collection (recipes/general/embedding.py)."""
 DROPOUT = 0.1
 """Share of the training images whose embedding is withheld, so that guidance has a null
 condition."""
@@ -55,9 +68,52 @@ class Embedding:
         return Embedding(self.values, self.noise, torch.zeros_like(self.present))
 
 
-def embed(latents: Tensor) -> Tensor:
-    """Map latents of about unit variance, (N, C, h, w), to embeddings, (N, 4 C)."""
+def pooled(latents: Tensor) -> Tensor:
+    """Map latents of about unit variance, (N, C, h, w), to embeddings of layout, (N, 4 C)."""
     return F.adaptive_avg_pool2d(latents, GRID).flatten(1) * SCALE
+
+
+class SemanticEmbedder:
+    """Whitened principal components of EfficientNet-Lite0's features. Not an `nn.Module`: it is
+    frozen, and no part of a model."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Load the network and the components.
+
+        Raises:
+            UserError: if the weights of EfficientNet-Lite0 are not installed, or either file is
+                damaged.
+        """
+        self._network = efficientnet.load().to(device)
+        self._whitening = {
+            k: v.to(device) for k, v in load(durable.read_checked(WHITENING)[0]).items()
+        }
+
+    def __call__(self, rgba: Tensor) -> Tensor:
+        """Map RGBA images, (N, 4, H, W) in [-1, 1], premultiplied, to (N, SEMANTIC)."""
+        features: Tensor = self._network(feed(rgba))
+        return (features - self._whitening["mean"]) @ self._whitening["components"]
+
+
+def feed(rgba: Tensor) -> Tensor:
+    """Return RGBA images as EfficientNet is fed: (N, 3, SIDE, SIDE) in [0, 255]."""
+    x = (rgba + 1) * 127.5
+    x = x[:, :3] + (1 - x[:, 3:] / 255) * GREY
+    if x.shape[2:] != (SIDE, SIDE):
+        x = F.interpolate(x, size=(SIDE, SIDE), mode="bicubic", antialias=True)
+    return x.clamp(0, 255)
+
+
+def attached(latents: Tensor, embeddings: Tensor) -> Tensor:
+    """Return latents, (N, C, h, w), with embeddings, (N, D), as further channels behind them."""
+    area = latents.shape[2] * latents.shape[3]
+    filled = F.pad(embeddings, (0, -embeddings.shape[1] % area))
+    return torch.cat([latents, filled.view(len(latents), -1, *latents.shape[2:])], dim=1)
+
+
+def detached(joined: Tensor, channels: int, size: int) -> tuple[Tensor, Tensor]:
+    """Return the latents, of `channels`, and the embeddings, (N, size), of what `attached` made."""
+    return joined[:, :channels], joined[:, channels:].flatten(1)[:, :size]
 
 
 def with_noise(embeddings: Tensor, noise: Tensor, normal: Tensor) -> Tensor:
@@ -73,16 +129,15 @@ class ImageConditioner(nn.Module):
     bank_labels: Tensor
     seen: Tensor
 
-    def __init__(self, channels: int, labels: int, width: int) -> None:
+    def __init__(self, size: int, labels: int, width: int) -> None:
         """Build it.
 
         Args:
-            channels: of the latents.
+            size: numbers of an embedding.
             labels: how many labels there are, or 0.
             width: of the style.
         """
         super().__init__()
-        size = channels * GRID**2
         self.network = nn.Sequential(nn.Linear(size + 1, width), nn.SiLU(), nn.Linear(width, width))
         self.missing = nn.Parameter(torch.zeros(width))
         self.register_buffer("bank", torch.zeros(BANK, size))
@@ -94,32 +149,31 @@ class ImageConditioner(nn.Module):
         known = self.network(torch.cat([embedding.values, embedding.noise[:, None]], dim=1))
         return torch.where(embedding.present[:, None], known, self.missing)
 
-    def of_training(self, latents: Tensor, draws: Draws) -> Embedding:
+    def of_training(self, values: Tensor, draws: Draws) -> Embedding:
         """Return noisy embeddings of training images, some withheld.
 
         Args:
-            latents: (N, C, h, w).
+            values: the embeddings, (N, D).
             draws: the random numbers of these rows.
         """
-        noise, kept = draws.uniform(0, 1, 2).to(latents.device).unbind(1)
-        values = embed(latents)
-        normal = draws.normal(values.shape[1]).to(latents.device)
+        noise, kept = draws.uniform(0, 1, 2).to(values.device).unbind(1)
+        normal = draws.normal(values.shape[1]).to(values.device)
         noise = noise * NOISIEST
         return Embedding(with_noise(values, noise, normal), noise, kept >= DROPOUT)
 
     @torch.no_grad()
-    def remember(self, latents: Tensor, labels: Tensor | None) -> None:
+    def remember(self, values: Tensor, labels: Tensor | None) -> None:
         """Keep the embeddings of a batch of training images, in place of the oldest ones.
 
         Args:
-            latents: (B, C, h, w).
+            values: (B, D).
             labels: (B, labels), the weight of each label, if there are any.
         """
-        rows = (self.seen + torch.arange(len(latents), device=self.seen.device)) % BANK
-        self.bank[rows] = embed(latents).to(self.bank.dtype)
+        rows = (self.seen + torch.arange(len(values), device=self.seen.device)) % BANK
+        self.bank[rows] = values.to(self.bank.dtype)
         if labels is not None and self.bank_labels.shape[1]:
             self.bank_labels[rows] = labels
-        self.seen += len(latents)
+        self.seen += len(values)
 
     def sample(self, noise: Noise, labels: Tensor | None, amount: float) -> Embedding:
         """Return embeddings near those of training images: mixtures of one and two neighbours.

@@ -16,13 +16,13 @@ from imagegen.sample.noise import Noise
 
 
 def conditioner(labels: int = 0, count: int = 40) -> tuple[ImageConditioner, torch.Tensor]:
-    """Return a conditioner that has seen `count` images of labels in turn, and their latents."""
+    """Return a conditioner that has seen `count` images of labels in turn, and their embeddings."""
     torch.manual_seed(0)
-    images = ImageConditioner(3, labels, 16)
-    latents = torch.randn(count, 3, 4, 4)
+    images = ImageConditioner(12, labels, 16)
+    values = torch.randn(count, 12)
     shares = torch.eye(labels)[torch.arange(count) % labels] if labels else None
-    images.remember(latents, shares)
-    return images, latents
+    images.remember(values, shares)
+    return images, values
 
 
 def flow(labels: tuple[str, ...] = (), **model: object) -> Flow:
@@ -33,7 +33,7 @@ def flow(labels: tuple[str, ...] = (), **model: object) -> Flow:
         Condition(),
     )
     family = Flow(
-        Flow.Model(width=16, embedding=True, **model), (3, 32, 32), Condition(labels), codec
+        Flow.Model(width=16, embedding="latents", **model), (3, 32, 32), Condition(labels), codec
     )
     for parameter in family.network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -50,7 +50,17 @@ def batch(family: Flow, step: int = 0) -> Batch:
 def test_an_embedding_is_the_means_of_the_quarters() -> None:
     latents = torch.randn(2, 3, 4, 6)
     expected = latents[:, :, :2, :3].mean((2, 3)) * embedding.SCALE
-    assert torch.allclose(embedding.embed(latents).view(2, 3, 4)[:, :, 0], expected, atol=1e-6)
+    assert torch.allclose(embedding.pooled(latents).view(2, 3, 4)[:, :, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("grid", "size"), [((2, 3), 12), ((2, 3), 7), ((8, 8), 64)])
+def test_embeddings_travel_behind_the_latents(grid: tuple[int, int], size: int) -> None:
+    latents, values = torch.randn(2, 3, *grid), torch.randn(2, size)
+    joined = embedding.attached(latents, values)
+    assert joined.shape[2:] == grid
+    back, again = embedding.detached(joined, 3, size)
+    assert torch.equal(back, latents)
+    assert torch.equal(again, values)
 
 
 def test_noise_keeps_the_variance() -> None:
@@ -63,15 +73,14 @@ def test_noise_keeps_the_variance() -> None:
 
 def test_the_oldest_embeddings_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "BANK", 10)
-    images, latents = conditioner(count=8)
-    images.remember(latents[:4], None)
-    assert torch.equal(images.bank[8:], embedding.embed(latents[:2]))
-    assert torch.equal(images.bank[:2], embedding.embed(latents[2:4]))
+    images, values = conditioner(count=8)
+    images.remember(values[:4], None)
+    assert torch.equal(images.bank[8:], values[:2])
+    assert torch.equal(images.bank[:2], values[2:4])
 
 
 def test_without_noise_a_sample_is_a_mixture_of_those_kept() -> None:
-    images, latents = conditioner()
-    known = embedding.embed(latents)
+    images, known = conditioner()
     values = images.sample(Noise(range(50)), None, 0.0).values
     assert (values.amax(0) <= known.amax(0) + 1e-5).all()
     assert (values.amin(0) >= known.amin(0) - 1e-5).all()
@@ -85,8 +94,8 @@ def test_a_sample_depends_on_its_own_seed_alone() -> None:
 
 
 def test_samples_of_a_label_are_mixtures_of_that_label() -> None:
-    images, latents = conditioner(labels=2)
-    known = embedding.embed(latents[1::2])
+    images, every = conditioner(labels=2)
+    known = every[1::2]
     asked = torch.tensor([[0.0, 1.0]]).expand(20, -1)
     values = images.sample(Noise(range(20)), asked, 0.0).values
     # In the span of those of the label, with weights that sum up to 1.
@@ -99,7 +108,7 @@ def test_samples_of_a_label_are_mixtures_of_that_label() -> None:
 
 def test_some_embeddings_are_withheld_in_training() -> None:
     images, _ = conditioner()
-    known = images.of_training(torch.randn(4000, 3, 4, 4), Draws(0, 4000))
+    known = images.of_training(torch.randn(4000, 12), Draws(0, 4000))
     assert known.present.float().mean().item() == pytest.approx(1 - embedding.DROPOUT, abs=0.02)
     assert known.noise.max() < embedding.NOISIEST
     assert torch.equal(images(known.null()), images.missing.expand(4000, -1))
@@ -124,4 +133,4 @@ def test_a_flow_learns_from_embeddings_and_samples_with_them(labels: tuple[str, 
 
 def test_pixels_have_no_embedding() -> None:
     with pytest.raises(SettingsError, match="only a flow over latents"):
-        Flow(Flow.Model(width=16, embedding=True), (3, 32, 32), Condition())
+        Flow(Flow.Model(width=16, embedding="latents"), (3, 32, 32), Condition())
