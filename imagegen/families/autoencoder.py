@@ -30,7 +30,18 @@ from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge, Residual, Stage, around, conv3, enlarge, halve, leaky, width_at
+from imagegen.nn.blocks import (
+    Edge,
+    Residual,
+    Stage,
+    around,
+    conv3,
+    enlarge,
+    halve,
+    in_float32,
+    leaky,
+    width_at,
+)
 from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.unet import GROUPS, STYLE, Unet
@@ -295,8 +306,7 @@ class Autoencoder(Family):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
-        pictures: Tensor = self.codec.decode(latents)
-        return pictures
+        return in_float32(self.codec.decode(latents))
 
     def decode_drawn(self, latents: Tensor) -> Tensor:
         """Map latents back as a flow has drawn them: of kind `fsq`, not yet at their levels."""
@@ -372,7 +382,7 @@ class Autoencoder(Family):
 
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
-        raw = self.codec.encode(images)
+        raw = in_float32(self.codec.encode(images))
         if self.model.kind == "half":
             return raw, raw.new_zeros(())
         if self.model.kind == "fsq":
