@@ -27,12 +27,18 @@ def command(data: Path | str, *words: object) -> list[str]:
     return ["train", str(data), *SMALL, "--set", "train.checkpoint_every=5", *map(str, words)]
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to what it starts in the background: to ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(words: list[str], home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "imagegen", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "IMAGEGEN_HOME": str(home)},
+        preexec_fn=hear_interrupts,
     )
 
 
