@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,14 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _slow_bfloat16() -> Iterator[None]:
+    """Let no clock choose the precision of what is trained in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imagegen.device._mixed_speed", lambda: 0.5)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -252,7 +252,7 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
     from imagegen import presets
     from imagegen.cli import console
     from imagegen.data.store import typical_side
-    from imagegen.train import choose, foundation
+    from imagegen.train import choose, foundation, run
 
     found = []
     side = 0
@@ -264,7 +264,8 @@ def _size(data: str, names: dict[str, str], budget: str, sets: list[str]) -> lis
         with suppress(SettingsError):  # training will say what this one can't do
             if layer.get(foundation.SIZE) is None:
                 side = side or typical_side(data)
-                choose.choose(layer, side)
+                precision = run.precision_of(presets.check(layer), None)
+                choose.choose(layer, side, precision.is_mixed)
             found.append(presets.check(layer).data)
     if not found:
         return []

@@ -20,12 +20,16 @@ from imagegen.errors import ExitCode, NotFoundError, SettingsError, UserError
 if TYPE_CHECKING:
     from imagegen import registry
     from imagegen.data.store import Pictures
+    from imagegen.device import Precision
     from imagegen.family import Family
     from imagegen.presets import Layer
     from imagegen.settings import Config, Settings
     from imagegen.train.choose import Choice, Estimate
     from imagegen.train.events import Event
     from imagegen.train.parallel import World
+
+
+PRECISION = ("train", "precision")
 
 
 def train(
@@ -278,8 +282,11 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
     begun = not plan.force and known.is_begun
     below = _settle(plan, layer, begun)
     promise = None
+    precision = run.precision_of(presets.check(layer), known if begun else None)
+    if layer.get(PRECISION) in (None, "auto"):
+        talk.chosen(choose.Choice(PRECISION, precision.name, precision.reason))
     if layer.get(("train", "steps")) is None:
-        promise = _choose(plan.data, layer, talk)
+        promise = _choose(plan.data, layer, precision, talk)
     if (pictures := plan.pictures) is None:
         data = _checked(layer)[0].data
         with console.progress(talk.as_json) as report:
@@ -300,7 +307,9 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
             )
         run.refuse_other(known, same, pictures, plan.parent)
     if plan.dry_run:
-        talk.promise(plan.name, config, family, promise or choose.estimate(layer), pictures)
+        if promise is None:
+            promise = choose.estimate(layer, precision.is_mixed)
+        talk.promise(plan.name, config, family, promise, pictures)
         return
     carried = []
     if plan.parent is not None and not (begun and not run.is_new(known)):
@@ -328,7 +337,7 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         if begun:
             run.refuse_other(known, config, pictures, plan.parent)
         plan = replace(plan, started=time.monotonic())
-    _run(plan, config, family, sampling, pictures, carried, talk, world)
+    _run(plan, config, precision, family, sampling, pictures, carried, talk, world)
     if plan.above is None:
         asked = "" if family.condition.vocabulary is None else ' "WORDS"'
         talk.say(f"draw with it: imagegen generate{asked} -m {plan.name} -n 16 --grid sheet.png")
@@ -380,6 +389,7 @@ def _built(
 def _run(
     plan: _Plan,
     config: Config,
+    precision: Precision,
     family: Family,
     sampling: Settings,
     pictures: Pictures,
@@ -392,6 +402,7 @@ def _run(
     Args:
         plan: what was asked for.
         config: all settings.
+        precision: what it is trained in.
         family: the model, new or with the weights of its parent.
         sampling: the settings to draw with.
         pictures: all of them.
@@ -425,7 +436,7 @@ def _run(
         learner = Learner(family, sides.training, config, world)
         watcher = Watcher(sides.training, sides.held_out, sides.index, sampling)
         training = loop.Training(
-            model, learner, watcher, config, stopped.is_set, plan.started, world
+            model, learner, watcher, config, precision, stopped.is_set, plan.started, world
         )
         with talk.progress(), _board(model, plan.tensorboard) as write:
             for event in training.run():
@@ -497,7 +508,7 @@ def _take_over(layer: Layer, model: registry.Model) -> None:
             layer.put(keys, before.get(keys), f"chosen for {model.name}")
 
 
-def _choose(data: str, layer: Layer, talk: Narrator) -> Estimate | None:
+def _choose(data: str, layer: Layer, precision: Precision, talk: Narrator) -> Estimate | None:
     """Choose what is not set, and say why."""
     from imagegen.data.store import typical_side
     from imagegen.train.choose import CHOSEN, choose
@@ -508,7 +519,7 @@ def _choose(data: str, layer: Layer, talk: Narrator) -> Estimate | None:
         side = typical_side(data)
     except UserError:  # reading the whole set will say more
         return None
-    choices, promise = choose(layer, side)
+    choices, promise = choose(layer, side, precision.is_mixed)
     for choice in choices:
         talk.chosen(choice)
     if promise.is_useless:

@@ -33,7 +33,7 @@ from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
-from imagegen.nn.blocks import Edge, around, width_at
+from imagegen.nn.blocks import Edge, around, in_float32, width_at
 from imagegen.nn.codec import PATCH, Codec, Halves
 from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
@@ -211,7 +211,7 @@ class Autoencoder(Family):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
-        pictures: Tensor = self.codec.decode(latents)
+        pictures = in_float32(self.codec.decode(latents))
         return _from_rgba(pictures, self.shape[0]) if self.model.kind == "universal" else pictures
 
     def decode_drawn(self, latents: Tensor) -> Tensor:
@@ -305,8 +305,8 @@ class Autoencoder(Family):
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
         if self.model.kind == "universal":
-            return _bounded(self.codec.encode(to_rgba(images))), images.new_zeros(())
-        raw = self.codec.encode(images)
+            return _bounded(in_float32(self.codec.encode(to_rgba(images)))), images.new_zeros(())
+        raw = in_float32(self.codec.encode(images))
         if self.model.kind == "half":
             return raw, raw.new_zeros(())
         if self.model.kind == "fsq":
@@ -334,8 +334,8 @@ class Autoencoder(Family):
             images = _random_crops(images, model.crop, draws)
         background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
         with torch.set_grad_enabled(phase == "codec"):
-            latents = _bounded(self.codec.encode(images))
-            decoded = self.codec.decode(self._with_noise(latents, draws))
+            latents = _bounded(in_float32(self.codec.encode(images)))
+            decoded = in_float32(self.codec.decode(self._with_noise(latents, draws)))
             features = self._features_of(decoded, background) if self._uses_features else []
         with torch.no_grad():
             goals = self._features_of(images, background) if self._uses_features else []

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
 from imagegen.nn.augment import CHANGES, Change, augment, roll
-from imagegen.nn.blocks import Edge, Residual, conv3, enlarge, leaky, pyramid, width_at
+from imagegen.nn.blocks import Edge, Residual, conv3, enlarge, in_float32, leaky, pyramid, width_at
 from imagegen.nn.conditioner import Told
 from imagegen.nn.discriminator import (
     GROUP,
@@ -74,8 +74,7 @@ class Generator(nn.Module):
         x = self.blocks[0](x.contiguous(memory_format=torch.channels_last), style)
         for block, change, grid in zip(self.blocks[1:], self.between, self.grids[1:], strict=True):
             x = block(enlarge(change(x), grid, self.edge), style)
-        pictures: Tensor = self.last(leaky(x))
-        return pictures
+        return in_float32(self.last(leaky(x)))
 
 
 @FAMILIES.register("gan")

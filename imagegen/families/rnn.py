@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from imagegen.errors import SettingsError
 from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import FAMILIES, Batch, Condition, Family, Shape
+from imagegen.nn.blocks import in_float32
 from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.mingru import Layer, State
 from imagegen.sample.noise import Noise
@@ -303,8 +304,10 @@ class Rnn(Family):
     ) -> Tensor:
         """Return the nats of each picture's tokens, (N,), given those `heard` before each."""
         before = tokens if heard is None else heard
-        logits = self.prior(before, self.prior.listen(told), kept).float()
-        return F.cross_entropy(logits.movedim(3, 1), tokens, reduction="none").sum((1, 2))
+        logits = self.prior(before, self.prior.listen(told), kept)
+        return F.cross_entropy(in_float32(logits).movedim(3, 1), tokens, reduction="none").sum(
+            (1, 2)
+        )
 
     def _draw(self, noise: Noise, known: Tensor, told: Told | None, options: Any) -> Tensor:
         """Draw the tokens below the (N, K, columns) known ones; return all, (N, rows, columns).

@@ -46,6 +46,15 @@ def leaky(x: Tensor) -> Tensor:
     return y
 
 
+def in_float32(x: Tensor) -> Tensor:
+    """Return x in float32 if mixed precision has made it bfloat16, else x itself.
+
+    For whatever is compared or summed up next: bfloat16 has 8 bits, and differences of nearly equal
+    numbers have none of them left.
+    """
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
 def conv3(inputs: int, outputs: int, edge: Edge = "zeros") -> nn.Conv2d:
     """Return a 3x3 convolution that keeps the grid and, after `leaky`, the variance.
 

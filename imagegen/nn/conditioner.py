@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagegen.nn.blocks import in_float32
 from imagegen.nn.draws import Draws
 
 UNLABELLED, SILENT = 0.1, 0.25
@@ -187,8 +188,11 @@ class Matcher(nn.Module):
 
     def forward(self, images: Tensor, said: Tensor, words: Tensor) -> Tensor:
         """Map (N, C, H, W), what was read (N, width) and its words (N, T) to losses, (N,)."""
-        seen, heard = F.normalize(self.see(images)), F.normalize(self.hear(said))
-        scores = self.sharpness.exp().clamp(max=SHARPEST) * seen @ heard.T
+        seen, heard = (
+            F.normalize(in_float32(vectors)) for vectors in (self.see(images), self.hear(said))
+        )
+        with torch.autocast(images.device.type, enabled=False):  # as sharp as they get: 100 times
+            scores = self.sharpness.exp().clamp(max=SHARPEST) * seen @ heard.T
         there = (words > 0).any(1)
         scores = scores.masked_fill(~(there[:, None] & there), -1e4)
         right = (words[:, None] == words).all(2).float()

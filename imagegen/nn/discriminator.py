@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imagegen.nn.blocks import Residual, conv3, halve, leaky, pyramid, width_at
+from imagegen.nn.blocks import Residual, conv3, halve, in_float32, leaky, pyramid, width_at
 from imagegen.nn.conditioner import Told
 
 if TYPE_CHECKING:
@@ -67,9 +67,14 @@ class Discriminator(nn.Module):
         x = self.blocks[0](self.stem(self.shuffle(x)))
         for block, change in zip(self.blocks[1:], self.between, strict=True):
             x = block(change(halve(x)))
-        x = leaky(x).flatten(1)
-        scores: Tensor = self.score(torch.cat([x, _deviation(x, group)], dim=1)).squeeze(1)
-        return scores if self.conditioner is None else scores + (x * self.conditioner(told)).sum(1)
+        # What follows is in float32 also in mixed precision, as in StyleGAN2: losses are of small
+        # differences between scores.
+        x = in_float32(leaky(x).flatten(1))
+        with torch.autocast(x.device.type, enabled=False):
+            scores: Tensor = self.score(torch.cat([x, _deviation(x, group)], dim=1)).squeeze(1)
+            if self.conditioner is not None:
+                scores = scores + (x * self.conditioner(told)).sum(1)
+        return scores
 
 
 def _deviation(x: Tensor, group: int) -> Tensor:
@@ -101,7 +106,7 @@ def discriminator_loss(
         gamma: weight of R1 + R2 (R3GAN eq. 3 and 4), penalties on the gradient at reals and fakes;
             0 is without.
     """
-    both = torch.cat([reals, fakes]).requires_grad_(gamma > 0)
+    both = in_float32(torch.cat([reals, fakes])).requires_grad_(gamma > 0)
     twice = None if told is None else told.twice()
     scores = discriminator(both, twice, group_of(len(reals)))
     real, fake = scores.chunk(2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from imagegen.evaluate import efficientnet
-from imagegen.nn.blocks import SLOPE
+from imagegen.nn.blocks import SLOPE, in_float32
 
 SCALE = 1.5
 """Pictures are enlarged by this before the network sees them, since ImageNet's objects fill 224
@@ -38,7 +38,7 @@ class Features:
     def __call__(self, x: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W) in [-1, 1] to a feature map for each of `TAPS`, cells at unit length."""
         x = F.interpolate(x, scale_factor=SCALE, mode="bicubic")
-        maps = self._network.taps((x + 1) * 127.5, TAPS)
+        maps = map(in_float32, self._network.taps((x + 1) * 127.5, TAPS))
         return [y * (y.square().sum(1, keepdim=True) + 1e-6).rsqrt() for y in maps]
 
 
@@ -71,7 +71,7 @@ class ProjectedDiscriminator(nn.Module):
         for index, (head, x) in enumerate(zip(self.heads, features, strict=True)):
             x = F.conv2d(x, getattr(self, f"projection{index}"))
             scores.append(head(x).flatten(1))
-        return torch.cat(scores, dim=1)
+        return in_float32(torch.cat(scores, dim=1))
 
 
 def _head() -> nn.Sequential:

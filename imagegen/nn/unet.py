@@ -9,7 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imagegen.nn.blocks import Edge, Stage, conv3, enlarge, halve, pyramid, width_at
+from imagegen.nn.blocks import (
+    Edge,
+    Stage,
+    conv3,
+    enlarge,
+    halve,
+    in_float32,
+    pyramid,
+    width_at,
+)
 from imagegen.nn.conditioner import Conditioner, Told
 from imagegen.nn.embedding import Embedding, ImageConditioner
 
@@ -65,6 +74,8 @@ class Unet(nn.Module):
         )
         self.conditioner = conditioner
         self.image_conditioner = image_conditioner
+        # This comes before any normalisation: in mixed precision on a CPU, torch 2.13 crashes in
+        # the backward pass of a channels_last GroupNorm whose input needs no gradient.
         self.first = conv3(cell, widths[0], edge)
 
         def stage(width: int) -> Stage:
@@ -104,7 +115,7 @@ class Unet(nn.Module):
             x = self.skip[level](torch.cat([x, passed[level]], dim=1))
             x = self.up[level](x, style)
         pictures: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(x))), self.patch)
-        return pictures
+        return in_float32(pictures)
 
 
 class Block(nn.Module):

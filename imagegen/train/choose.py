@@ -125,7 +125,7 @@ def palette_of(images: Images) -> list[str] | None:
     return [f"#{one:06x}" for one in sorted(found)] or None
 
 
-def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
+def choose(layer: presets.Layer, side: int, mixed: bool = False) -> tuple[list[Choice], Estimate]:
     """Choose what `layer` does not set, and put it there, with the reason as its origin.
 
     The largest size is taken at which enough pictures can be seen in the time; where that is none,
@@ -135,6 +135,7 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
     Args:
         layer: all that is set.
         side: of the pictures as they are, in pixels.
+        mixed: whether training is to be in mixed precision.
 
     Raises:
         SettingsError: if what is set is wrong.
@@ -152,10 +153,10 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
     has_width = "width" in FAMILIES[config.family].Model.model_fields
     widths = [fixed[CHOSEN[1]]] if CHOSEN[1] in fixed else list(WIDTHS) if has_width else [None]
     size, width, too_large = sizes[0], widths[0], ""
-    promise = _trial(layer, size, width)
+    promise = _trial(layer, size, width, mixed)
     if promise.is_enough:
         for larger in sizes[1:]:
-            trial = _trial(layer, larger, width)
+            trial = _trial(layer, larger, width, mixed)
             if not trial.is_enough:
                 too_large = (
                     f"at {larger} px {trial.pictures:,.0f} pictures could be seen, and "
@@ -165,7 +166,7 @@ def choose(layer: presets.Layer, side: int) -> tuple[list[Choice], Estimate]:
             size, promise = larger, trial
     else:
         for narrower in widths[1:]:
-            width, promise = narrower, _trial(layer, size, narrower)
+            width, promise = narrower, _trial(layer, size, narrower, mixed)
             if promise.is_enough:
                 break
     if CHOSEN[0] not in fixed:
@@ -202,11 +203,12 @@ def _sizes(side: int) -> Iterator[int]:
     yield from (size for size in SIZES if size < own)
 
 
-def estimate(layer: presets.Layer) -> Estimate:
+def estimate(layer: presets.Layer, mixed: bool = False) -> Estimate:
     """Time a few steps on noise, and say what they promise.
 
     Args:
         layer: all settings; what is not set has its default.
+        mixed: whether in mixed precision.
 
     Raises:
         SettingsError: if something set is wrong.
@@ -215,10 +217,10 @@ def estimate(layer: presets.Layer) -> Estimate:
     settings = config.train
     family, noise = _built(layer)
     learner = Learner(family, noise, config)
-    learner.step(Order(0))  # pays for warming up
+    learner.step(Order(0, mixed=mixed))  # pays for warming up
     start = time.perf_counter()
     for step in range(1, STEPS):
-        learner.step(Order(step))
+        learner.step(Order(step, mixed=mixed))
     pace = (time.perf_counter() - start) / (STEPS - 1)
     budget = seconds(settings.budget) if settings.steps is None else None
     steps = settings.steps if budget is None else _OVERHEAD * budget / pace
@@ -236,12 +238,12 @@ def _built(layer: presets.Layer) -> tuple[Family, Pictures]:
     return build(kind, network, config, noise, autoencoder), noise
 
 
-def _trial(layer: presets.Layer, size: int, width: int | None) -> Estimate:
+def _trial(layer: presets.Layer, size: int, width: int | None, mixed: bool) -> Estimate:
     trial = presets.Layer().over(layer)
     trial.put(CHOSEN[0], size, "chosen")
     if width is not None:
         trial.put(CHOSEN[1], width, "chosen")
-    return estimate(trial)
+    return estimate(trial, mixed)
 
 
 def _noise(config: Config) -> Pictures:

@@ -12,7 +12,7 @@ from typing import Any
 from imagegen import durable
 
 FILE = "journal.jsonl"
-STEPS, WATCHED, RATE, SPLIT = "steps", "watched", "rate", "split"
+STEPS, WATCHED, RATE, SPLIT, PRECISION = "steps", "watched", "rate", "split", "precision"
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Journal:
     - `watched`: quality was measured, with these numbers; or `skipped`, for want of time.
     - `rate`: training broke down later and went back to here, to go on at `factor` of the rate.
     - `split`: memory was short, so a batch is computed in `parts`.
+    - `precision`: networks compute in the type of this `name`, for this `reason`; made once.
     """
 
     path: Path
@@ -70,6 +71,11 @@ class Journal:
     def rate(self, step: int) -> float:
         """Return the factor of the learning rate at this step."""
         return math.prod(float(record["factor"]) for record in self.of(RATE, step))
+
+    @property
+    def precision(self) -> str | None:
+        """What networks compute in; None if that is not decided."""
+        return next((str(record["name"]) for record in self.of(PRECISION)), None)
 
     def parts(self, step: int) -> int:
         """Return in how many parts the batch of this step is computed."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from imagegen.data.split import held_out
 from imagegen.data.store import DeepImages, Images, Indices, Pictures, to_tensor, turned
 from imagegen.data.words import Vocabulary
-from imagegen.device import pick_device, pick_precision, prepare_processor
+from imagegen.device import pick_device, prepare_processor
 from imagegen.errors import SettingsError, UserError
 from imagegen.family import Batch, Condition, Family, often, shapes
 from imagegen.nn.conditioner import TURNS, Told
@@ -71,18 +71,16 @@ def condition_of(pictures: Pictures, settings: DataSettings) -> Condition:
 
 
 def check(family: Family, config: Config, world: World) -> None:
-    """Check what only the networks, the device and the processes together can tell.
+    """Check what only the networks and the processes together can tell.
 
     Raises:
-        SettingsError: if the batch can't be shared, the precision is not there or slower, or there
-            is nothing to balance.
+        SettingsError: if the batch can't be shared, or there is nothing to balance.
     """
     if config.data.balance and not family.condition.labels:
         raise SettingsError(
             f"data.balance={config.data.balance:g}: these pictures have no labels", "leave it out"
         )
     world.rows(config.train.batch_size, family.together)
-    pick_precision(config.train.precision, pick_device(config.device))
 
 
 AT_ONCE = 4
@@ -116,7 +114,7 @@ class Learner:
             world: the processes that share each batch.
 
         Raises:
-            SettingsError: if the batch can't be shared, or the device or precision is not there.
+            SettingsError: if the batch can't be shared, or the device is not there.
         """
         prepare_processor()
         settings = config.train
@@ -139,7 +137,6 @@ class Learner:
         self._config = config
         self._world = world or World()
         self._rows = self._world.rows(settings.batch_size, family.together)
-        self._precision = pick_precision(settings.precision, family.device)
 
     def step(self, order: Order) -> dict[str, Tensor]:
         """Train every phase once, on one batch; return the means to log.
@@ -257,13 +254,9 @@ class Learner:
 
     @torch.no_grad()
     def _prepared(self, arrays: Images | DeepImages) -> Tensor:
-        images = to_tensor(arrays).to(self.family.device)
-        with self._autocast():
-            return self.family.prepare(images)
-
-    def _autocast(self) -> torch.autocast:
-        kind = self.family.device.type
-        return torch.autocast(kind, self._precision, self._precision != torch.float32)
+        # Never in mixed precision: it is done once for each picture, and what is drawn later comes
+        # from the autoencoder in float32.
+        return self.family.prepare(to_tensor(arrays).to(self.family.device))
 
     def _gradients(
         self,
@@ -284,7 +277,7 @@ class Learner:
                 for rows in self._turns():
                     batch = self._batch(seen, told, order, phase, rows)
                     weight = len(batch.images) / len(seen)
-                    with self._autocast():
+                    with torch.autocast(self.family.device.type, torch.bfloat16, order.mixed):
                         loss, scalars = self.family.loss(batch, phase)
                     (loss * weight).backward()  # type: ignore[no-untyped-call]
                     for name, value in {phase: loss.detach(), **scalars}.items():

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from imagegen import durable, registry
 from imagegen.data.store import to_tensor
+from imagegen.device import Precision
 from imagegen.errors import UserError
 from imagegen.evaluate import card
 from imagegen.images import grid, metadata
@@ -24,7 +25,7 @@ from imagegen.sample.draw import draw, to_pictures
 from imagegen.settings import Config, seconds
 from imagegen.train import checkpoint, watch
 from imagegen.train.events import Ended, Event, Noticed, Planned, Progress, Resumed, Sheet, Watched
-from imagegen.train.journal import FILE, RATE, SPLIT, WATCHED, Journal
+from imagegen.train.journal import FILE, PRECISION, RATE, SPLIT, WATCHED, Journal
 from imagegen.train.judge import PATIENCE, Judge, Look
 from imagegen.train.learner import Learner
 from imagegen.train.parallel import Order, World
@@ -66,6 +67,7 @@ class Training:
         learner: Learner,
         watcher: watch.Watcher,
         config: Config,
+        precision: Precision,
         stopped: Callable[[], bool],
         started: float,
         world: World | None = None,
@@ -77,6 +79,7 @@ class Training:
             learner: the new family, as built; a saved state replaces its weights.
             watcher: looks at the quality now and then.
             config: every setting.
+            precision: from `run.precision_of`; what the journal says of it goes first.
             stopped: asked before each step.
             started: `time.monotonic()` at which the budget began.
             world: the processes that train together; this one leads.
@@ -84,6 +87,7 @@ class Training:
         self.model, self.learner, self.watcher = model, learner, watcher
         self.judge = Judge(learner.family.judged_by, learner.family.can_collapse)
         self.config, self.settings = config, config.train
+        self.precision = precision
         self.stopped, self.started = stopped, started
         self.world = world or World()
         self.journal = Journal.read(model.state / FILE)
@@ -101,6 +105,7 @@ class Training:
         self.window: dict[str, list[Tensor]] = {}
         self.usual: dict[str, list[float]] = {}
         self.load = -1
+        self.mixed = False
         self.full = False
         self.reason = ""  # why there is no point in going on
 
@@ -118,6 +123,10 @@ class Training:
         """
         if self.settings.steps is not None and self.plan.decided_at < 0:
             self.plan.decide(0, self.settings.steps, "train.steps")
+        if self.journal.precision is None:
+            one = self.precision
+            self.journal.add(PRECISION, 0, name=one.name, reason=one.reason)
+        self.mixed = self.journal.precision == "bfloat16"
         yield from self._resume()
         self.clock = self._clock()
         while True:
@@ -185,6 +194,7 @@ class Training:
             self.judge.caution(self.looks),
             self.learner.family.strength(checks, len(self.watcher.training)),
             self.load,
+            self.mixed,
         )
         self.world.tell(order)
         if order.load >= 0:

@@ -31,6 +31,7 @@ class Order:
         caution: answered signs of collapse.
         strength: of what keeps from learning by heart, in [0, 1].
         load: the step of a state to load before anything else; -1 for none.
+        mixed: whether networks compute in mixed precision, with bfloat16.
     """
 
     step: int
@@ -39,6 +40,7 @@ class Order:
     caution: int = 0
     strength: float = 0.0
     load: int = -1
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,9 @@ class World:
 
     def hear(self) -> Order:
         """Return the leader's next order."""
-        step, progress, rate, caution, strength, load = self._broadcast(Order(-1)).tolist()
-        return Order(int(step), progress, rate, int(caution), strength, int(load))
+        message = self._broadcast(Order(-1)).tolist()
+        step, progress, rate, caution, strength, load, mixed = message
+        return Order(int(step), progress, rate, int(caution), strength, int(load), bool(mixed))
 
     def _broadcast(self, order: Order) -> Tensor:
         message = torch.tensor(astuple(order), dtype=torch.float64)

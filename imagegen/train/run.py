@@ -13,14 +13,15 @@ from torch import Tensor
 from imagegen import durable, presets, registry
 from imagegen.data.split import held_out
 from imagegen.data.store import Pictures
-from imagegen.errors import UserError
+from imagegen.device import Precision, has_bfloat16, pick_device, pick_precision
+from imagegen.errors import SettingsError, UserError
 from imagegen.evaluate import copies
 from imagegen.families import FAMILIES
 from imagegen.family import Condition, Family
 from imagegen.post.chain import take_apart
 from imagegen.settings import Config, Settings
 from imagegen.train import checkpoint
-from imagegen.train.journal import FILE
+from imagegen.train.journal import FILE, Journal
 
 FREE = {
     "train": {"checkpoint_every", "sample_every"},
@@ -164,6 +165,33 @@ def divide(model: registry.Model, config: Config, pictures: Pictures) -> Sides:
 def is_new(model: registry.Model) -> bool:
     """Say whether a training has not even saved its beginning."""
     return not any(model.state.glob("[0-9]*.safetensors"))
+
+
+def precision_of(config: Config, begun: registry.Model | None) -> Precision:
+    """Return the precision of a training: as it began, whatever the clock would say now.
+
+    Args:
+        config: with the device and `train.precision`.
+        begun: its model, if this is not its beginning.
+
+    Raises:
+        SettingsError: if bfloat16 is slower than float32 here, or the device does not support it.
+    """
+    device = pick_device(config.device)
+    name = None if begun is None else Journal.read(begun.state / FILE).precision
+    if begun is None or (name is None and (is_new(begun) or device.type != "cpu")):
+        return pick_precision(config.train.precision, device)
+    if name is None:  # begun by a version whose `auto` was float32 on every CPU
+        name = config.train.precision
+    if name != "bfloat16":
+        return Precision("float32", "as this training began")
+    if not has_bfloat16(device):
+        raise SettingsError(
+            f"model '{begun.name}' is trained in bfloat16, which this {device.type} device does "
+            "not support",
+            "continue on the CPU: --set device=cpu; or start a new training: --name NAME",
+        )
+    return Precision("bfloat16", "as this training began")
 
 
 def carry_over(parent: registry.Model, family: Family, config: Config) -> list[str]:

@@ -54,11 +54,16 @@ def prepared(arguments: argparse.Namespace) -> tuple[Learner, presets.Layer, obj
     return Learner(family, training, config), layer, (training, pictures.part(held))
 
 
-def trained(learner: Learner, minutes: float, keep: Path | None) -> tuple[int, float]:
-    """Train for some minutes; return the steps and the seconds."""
+def trained(
+    learner: Learner, minutes: float, count: int | None, keep: Path | None
+) -> tuple[int, float]:
+    """Train for some minutes, or `count` steps; return the steps and the seconds."""
     steps, start, wanted = 0, time.monotonic(), list(SNAPSHOTS)
-    while (spent := time.monotonic() - start) < 60 * minutes:
-        progress = spent / (60 * minutes)
+    while True:
+        spent = time.monotonic() - start
+        progress = steps / count if count else spent / (60 * minutes)
+        if progress >= 1:
+            return steps, spent
         if keep is not None and wanted and progress >= wanted[0]:
             torch.save(learner.average.drawn(), keep / f"snapshot-{wanted.pop(0)}.pt")
         logs = learner.step(Order(steps, progress))
@@ -66,7 +71,6 @@ def trained(learner: Learner, minutes: float, keep: Path | None) -> tuple[int, f
         if steps % 100 == 0:
             shown = {name: round(float(value), 4) for name, value in logs.items()}
             print(f"step {steps} {spent:.0f}s {shown}", flush=True)
-    return steps, time.monotonic() - start
 
 
 def generated(family: Family, layer: presets.Layer, count: int, training: object) -> np.ndarray:
@@ -84,11 +88,8 @@ def sheet(images: np.ndarray) -> Image.Image:
         rgb = one[:3].astype(np.int64)
         if len(one) == 4:
             rgb = rgb + (255 - one[3:].astype(np.int64)) * 200 // 255
-        pages.append(
-            Image.fromarray(
-                np.broadcast_to(rgb, (3, *one.shape[1:])).astype(np.uint8).transpose(1, 2, 0)
-            )
-        )
+        rgb = np.broadcast_to(rgb, (3, *one.shape[1:])).astype(np.uint8)
+        pages.append(Image.fromarray(rgb.transpose(1, 2, 0)))
     return grid.sheet(pages)
 
 
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--preset", default="latent-flow")
     parser.add_argument("--codec", default="builtin:codec")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--steps", type=int, help="instead of minutes: for machines that are busy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--from", dest="parent")
@@ -109,7 +111,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     learner, layer, (training, held) = prepared(arguments)
     keep = arguments.output if arguments.snapshots else None
-    steps, seconds = trained(learner, arguments.minutes, keep)
+    steps, seconds = trained(learner, arguments.minutes, arguments.steps, keep)
     family = learner.average
     registry.save_weights(
         arguments.output / "model.safetensors", family, presets.check(layer), steps

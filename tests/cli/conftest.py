@@ -15,7 +15,7 @@ from imagegen import cli
 SMALL = [
     "--preset", "gan", "--set", "data.size=16", "--set", "model.width=8",
     "--set", "train.batch_size=4", "--set", "train.checkpoint_every=4",
-    "--set", "train.sample_every=4",
+    "--set", "train.sample_every=4", "--set", "train.precision=float32",
 ]  # fmt: skip
 """Settings of a network so small that a step takes milliseconds."""
 

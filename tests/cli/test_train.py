@@ -192,7 +192,7 @@ def test_a_refused_start_leaves_the_name_free(
 ) -> None:
     from imagegen import device
 
-    monkeypatch.setattr(device, "_mixed_speed", lambda device: 0.5)
+    monkeypatch.setattr(device, "_mixed_speed", lambda: 0.5)
     words = ["train", pictures, *SMALL, "--steps", 4]
     call(*words, "--set", "train.precision=bfloat16", code=2)
     assert not (home / "models/shapes").exists()

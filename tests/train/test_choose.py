@@ -19,7 +19,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     """Return a function that sets how many pictures of 32 px, at full width, can be seen."""
 
     def set_speed(pictures: float) -> None:
-        def estimate(layer: Layer) -> choose.Estimate:
+        def estimate(layer: Layer, mixed: bool = False) -> choose.Estimate:
             size = layer.get(("data", "size"))
             width = layer.get(("model", "width"))
             share = (32 / size) ** 2 * 96 / width

@@ -20,7 +20,7 @@ from imagegen.settings import seconds
 from imagegen.train import foundation
 from tests.cli.conftest import Answer, Call, call  # noqa: F401
 from tests.conftest import Run
-from tests.train.test_loop import wait_for
+from tests.train.test_loop import hear_interrupts, wait_for
 
 TINY = """
 extends: tokenizer
@@ -147,6 +147,7 @@ def test_an_interrupted_command_goes_on_in_either_stage(
         [sys.executable, "-m", "imagegen", *map(str, words), "both"],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     )
     wait_for(home / f"models/{stage}/state/000000008.safetensors")
     training.send_signal(signal.SIGINT)
