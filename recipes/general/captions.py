@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-_NUMBER = re.compile(r"(?<=[a-z])[ ]?\d{1,2}$|(?<= )\d{1,2}$")
+_NUMBER = re.compile(r"(?<!keycap)(?<!number)(?<!digit)(?<!dice) \d{1,2}$")
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -44,23 +44,20 @@ def segmented(joined: str, vocabulary: Collection[str]) -> str:
     return " ".join(found) if found else joined
 
 
-def from_clipart(stem: str, folder: str) -> str:
-    """Return a caption from a clip art's file name, without its author, and its folder.
+def from_clipart(stem: str, folder: str, vocabulary: Collection[str]) -> str:
+    """Return a caption from a clip art's file name and its folder.
 
-    File names are cut and end with the author's name and a number ("bat_orlando_karam_.png"),
-    so only the first words are kept.
+    Names are cut, often Italian, and end with the author's ("bat_orlando_karam_.png"): only words
+    of the vocabulary are kept.
     """
-    words = re.sub(r"([a-z])([A-Z])", r"\1 \2", stem)
-    words = re.sub(r"[^A-Za-z]+", " ", words).lower().split()
-    authors = {"architetto", "architet", "francesco", "benji", "park", "ganson", "jean", "victor"}
-    kept: list[str] = []
-    for word in words:
-        if word in authors or len(kept) == 4:
-            break
-        if len(word) > 1:
-            kept.append(word)
-    kind = folder.replace("_", " ")
-    return " ".join([*kept, f"({kind}) clip art"] if kept else [kind, "clip art"])
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", stem)
+    words = re.sub(r"[^A-Za-z]+", " ", spaced).lower().split()
+    known = [word for word in words if len(word) > 2 and word in vocabulary][:5]
+    kind = "" if folder == "unsorted" else folder.replace("_", " ")
+    if "bw" in words:
+        known.insert(0, "black and white")
+    kind = f"{kind} clip art".strip()
+    return f"{' '.join(known)}, {kind}" if known else kind
 
 
 def of_sign(sign: str) -> str:

@@ -11,6 +11,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from recipes.general.rasters import is_empty, to_pixels
 
 TOTAL = 150_000
 """Pictures in all, before those that are dropped."""
+PER_ROUND = 7_500
+"""Pictures after which the work can be resumed; each kind has a part of them."""
 _ERRORS = (ValueError, OSError, IndexError, ArithmeticError)
 """What broken material raises: SVG that resvg refuses, fonts without a sign, and the like."""
 
@@ -72,11 +75,9 @@ def _draw(kind: str, seed: int, index: int) -> Drawn:
     return Drawn(row, file.getvalue())
 
 
-def _make(kind: str, count: int, seed: int, jobs: int, parts: Path) -> None:
-    """Make all pictures of a kind into an archive of their own, unless they are there."""
-    path = parts / f"{kind}.zip"
+def _make(kind: str, numbers: range, seed: int, jobs: int, path: Path) -> None:
+    """Make some pictures of a kind into an archive of their own, unless it is there."""
     if path.exists():
-        typer.echo(f"{kind}: done before")
         return
     problems: Counter[str] = Counter()
     rows = []
@@ -86,16 +87,24 @@ def _make(kind: str, count: int, seed: int, jobs: int, parts: Path) -> None:
         zipfile.ZipFile(partial_path, "w", zipfile.ZIP_STORED) as archive,
         multiprocessing.get_context("fork").Pool(jobs) as pool,
     ):
-        for drawn in pool.imap(draw, range(count), chunksize=16):
+        for drawn in pool.imap(draw, numbers, chunksize=16):
             if drawn.row is None:
                 problems[drawn.problem] += 1
                 continue
             archive.writestr(_entry(drawn.row.file_name), drawn.png)
             rows.append(drawn.row)
     notes = {"rows": [vars(row) for row in rows], "problems": dict(problems)}
-    (parts / f"{kind}.json").write_text(json.dumps(notes))
+    path.with_suffix(".json").write_text(json.dumps(notes))
     partial_path.rename(path)
-    typer.echo(f"{kind}: {len(rows):,} pictures, {dict(problems)}")
+    typer.echo(f"{path.stem}: {len(rows):,} pictures, {dict(problems)}")
+
+
+def rounds(counts: dict[str, int]) -> Iterator[tuple[str, range]]:
+    """Divide the work so that all kinds are represented in their shares at any time."""
+    parts = max(1, round(sum(counts.values()) / PER_ROUND))
+    for number in range(parts):
+        for kind, count in counts.items():
+            yield kind, range(number * count // parts, (number + 1) * count // parts)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -103,22 +112,24 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
 
 
-def _join(out: Path, kinds: list[str]) -> None:
-    """Join the kinds' archives into one, without exact duplicates, and sum up."""
+def _join(out: Path) -> None:
+    """Join the archives that are there into one, without exact duplicates, and sum up."""
     seen: set[bytes] = set()
     dropped: dict[str, Counter[str]] = {}
     rows: list[tuple[str, Row]] = []
     part = out / "collection.part"
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for kind in kinds:
-            notes = json.loads((out / "parts" / f"{kind}.json").read_text())
-            dropped[kind] = Counter(notes["problems"])
-            with zipfile.ZipFile(out / "parts" / f"{kind}.zip") as source:
+        for path in sorted((out / "parts").glob("*.zip")):
+            notes = json.loads(path.with_suffix(".json").read_text())
+            kind = path.stem.partition("-")[0]
+            why = dropped.setdefault(kind, Counter())
+            why.update(notes["problems"])
+            with zipfile.ZipFile(path) as source:
                 for said in notes["rows"]:
                     png = source.read(said["file_name"])
                     digest = hashlib.sha256(png).digest()
                     if digest in seen:
-                        dropped[kind]["duplicate"] += 1
+                        why["duplicate"] += 1
                         continue
                     seen.add(digest)
                     archive.writestr(_entry(said["file_name"]), png)
@@ -161,6 +172,12 @@ def main(
     with_benchmark_relatives: Annotated[
         bool, typer.Option(help="Also take sets related to the benchmark's test sets")
     ] = False,
+    emoji: Annotated[
+        bool, typer.Option(help="Take sets that draw the Unicode emoji, from any source")
+    ] = True,
+    join_only: Annotated[
+        bool, typer.Option("--join-only", help="Join what is drawn by now, and draw no more")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Worker processes")] = 2,
     seed: Annotated[int, typer.Option(help="Random seed of the collection")] = 0,
     packages: Annotated[
@@ -169,17 +186,17 @@ def main(
 ) -> None:
     """Download the packages and build OUT/collection.zip; run again to resume."""
     global _library
-    chosen = [kind for kind in KINDS if kind in kinds.split(",")]
-    listed = sources.load(with_benchmark_relatives)
-    store = Packages(packages or out / "packages")
-    (out / "parts").mkdir(parents=True, exist_ok=True)
-    store.fetch(listed.every_package())
-    counts = {kind: round(limit * KINDS[kind][1]) for kind in chosen}
-    _library = Library(listed, store, seed, counts.get("avatars", 0))
-    for kind in chosen:
-        _library.load_for(kind)
-        _make(kind, counts[kind], seed, jobs, out / "parts")
-    _join(out, chosen)
+    if not join_only:
+        listed = sources.load(with_benchmark_relatives, emoji)
+        store = Packages(packages or out / "packages")
+        (out / "parts").mkdir(parents=True, exist_ok=True)
+        store.fetch(listed.every_package())
+        counts = {kind: round(limit * KINDS[kind][1]) for kind in KINDS if kind in kinds.split(",")}
+        _library = Library(listed, store, seed, counts.get("avatars", 0))
+        for kind, numbers in rounds(counts):
+            _library.load_for(kind)
+            _make(kind, numbers, seed, jobs, out / "parts" / f"{kind}-{numbers.start:06d}.zip")
+    _join(out)
 
 
 if __name__ == "__main__":

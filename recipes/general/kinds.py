@@ -73,7 +73,7 @@ def colour_icon(library: Library, index: int, rng: Rng) -> Picture:
     if icon.source.one_hue and rng.random() < 0.6:
         raster = colours.turned_hue(raster, rng.uniform(25, 335), rng.uniform(0.7, 1.3))
     if is_again:
-        raster, ground = _varied(raster, icon.text, rng)
+        raster, ground = _varied(raster, icon.text, rng, 0.15 if icon.source.emoji else 0.35)
         words += f", {ground}" if ground else ""
     elif rng.random() < 0.6:
         raster = fitted(raster, rng.uniform(0.86, 1))
@@ -84,10 +84,17 @@ def _origin(icon: Icon) -> Origin:
     return (icon.source.name, icon.source.licence)
 
 
-def _varied(raster: Raster, text: str, rng: Rng) -> tuple[Raster, str]:
-    """Return a variation of a colour drawing, and the words of its new background, if any."""
+def _varied(raster: Raster, text: str, rng: Rng, turned: float = 0.35) -> tuple[Raster, str]:
+    """Return a variation of a colour drawing, and the words of its new background, if any.
+
+    Args:
+        raster: the drawing.
+        text: its caption; if that names a colour, the hue is not turned.
+        rng: source of randomness.
+        turned: how likely the hue is turned.
+    """
     names = set(text.split())
-    if not names & set(colours.WORDS) and rng.random() < 0.35:
+    if not names & set(colours.WORDS) and rng.random() < turned:
         raster = colours.turned_hue(raster, rng.uniform(25, 335), rng.uniform(0.7, 1.3))
     raster = fitted(raster, rng.uniform(0.6, 1) if rng.random() < 0.8 else rng.uniform(1.1, 1.5))
     if rng.random() < 0.4:
@@ -146,7 +153,7 @@ def clip_art(library: Library, index: int, rng: Rng) -> Picture:
     repeat = index // len(library.clipart)
     folder = path.parts[path.parts.index("png") + 1]
     image = Image.open(path).convert("RGBA")
-    words = captions.from_clipart(path.stem, folder)
+    words = captions.from_clipart(path.stem, folder, library.words)
     if repeat and rng.random() < 0.55:
         raster = _cropped(image, rng)
         words += ", detail"
@@ -227,7 +234,7 @@ def _thing(library: Library, rng: Rng) -> tuple[Raster, str, Origin]:
         return styled(mask, rng)[0], icon.text, _origin(icon)
     path = library.clipart[int(rng.integers(len(library.clipart)))]
     folder = path.parts[path.parts.index("png") + 1]
-    name = captions.from_clipart(path.stem, folder).partition(" (")[0]
+    name = captions.from_clipart(path.stem, folder, library.words).partition(",")[0]
     return _contained(Image.open(path).convert("RGBA"), 1), name, ("openclipart", "CC-PDDC")
 
 

@@ -28,15 +28,17 @@ MOST_PIXELS = 16_000_000
 """Of a clip art; a few have ten times as many and take seconds to decode."""
 FONT_LICENCES = ("OFL-1.1", "Apache-2.0", "UFL-1.0")
 CLIPART_LEFT_OUT = {"logos", "special", "duplicates", "apps", "applications", "coke", "vim"}
-CLIPART_LEFT_OUT |= {"tux", "linux", "debian", "gnome", "kde", "mozilla", "firefox", "windows"}
+CLIPART_LEFT_OUT |= {"tux", "linux", "gnu", "debian", "gentoo", "gnome", "kde", "kdevelop"}
+CLIPART_LEFT_OUT |= {"mozilla", "firefox", "windows", "mac", "yahoo", "jabber", "gaim", "java"}
+CLIPART_LEFT_OUT |= {"gimp", "inkscape", "blender", "opera", "apacheconf"}
 """Folders and words of names: logos, patterns, and icons of programs."""
 _POLYGON = re.compile(r"shapes/stars/star_\d")  # 1,375 regular stars of thin lines
 
 PARTS = {
     "colour": ("colour_icons",),
     "styled": ("mono_icons", "matcaps"),
-    "clipart": ("clipart",),
-    "scenes": ("colour_icons", "mono_icons", "clipart"),
+    "clipart": ("clipart", "words"),
+    "scenes": ("colour_icons", "mono_icons", "clipart", "words"),
     "glyphs": ("fonts",),
     "avatars": ("avatars",),
     "sprites": ("sprites", "colour_icons", "mono_icons"),
@@ -93,6 +95,11 @@ class Library:
     def icons(self) -> list[Icon]:
         """All icons that are taken."""
         return icons.load(self._folder("icons"), self.sources)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the icons' names, which are English."""
+        return frozenset(word for icon in self.icons for word in icon.text.split())
 
     @cached_property
     def colour_icons(self) -> list[Icon]:

@@ -84,11 +84,12 @@ class Sources:
         return [*self.packages.values(), *styles, *self.fonts.values()]
 
 
-def load(with_relatives: bool = False) -> Sources:
+def load(with_relatives: bool = False, with_emoji: bool = True) -> Sources:
     """Read the lists of sources.
 
     Args:
         with_relatives: take the sets that are related to the benchmark's test sets, too.
+        with_emoji: take sets that draw the Unicode emoji, and avatars like these.
 
     Raises:
         ValueError: if a set is both taken and left out.
@@ -100,7 +101,7 @@ def load(with_relatives: bool = False) -> Sources:
         one
         for kind, entries in said["icons"].items()
         for one in (_icon_set(entry, kind == "mono") for entry in entries)
-        if with_relatives or not one.benchmark_relative
+        if (with_relatives or not one.benchmark_relative) and (with_emoji or not one.emoji)
     )
     if both := [one.name for one in icons if one.name in left_out]:
         raise ValueError(f"taken and left out: {', '.join(both)}")
@@ -112,8 +113,9 @@ def load(with_relatives: bool = False) -> Sources:
         },
         icons=icons,
         avatars=tuple(
-            AvatarStyle(**{"name" if key == "style" else key: value for key, value in one.items()})
+            AvatarStyle(name=one.pop("style"), **one)
             for one in said["avatars"]
+            if with_emoji or not one.get("emoji")
         ),
         fonts={
             name: Package("npm", f"@fontsource/{name}", version)

@@ -9,7 +9,17 @@ import pytest
 pytest.importorskip("resvg_py", reason="pip install -r recipes/general/requirements.txt")
 pytest.importorskip("OpenEXR", reason="pip install -r recipes/general/requirements.txt")
 
-from recipes.general import captions, colours, doom, icons, rasters, sources, styles, textures
+from recipes.general import (
+    captions,
+    collect,
+    colours,
+    doom,
+    icons,
+    rasters,
+    sources,
+    styles,
+    textures,
+)
 from recipes.general.library import is_clipart_wanted
 
 SQUARE = '<path fill="currentColor" d="M4 4h16v16H4z"/>'
@@ -33,7 +43,8 @@ def disc() -> rasters.Mask:
         ("star-bold-duotone", ("duotone", "bold-duotone"), "star"),
         ("arrow_left", (), "arrow left"),
         ("123", (), "123"),
-        ("keycap-7", (), "keycap"),
+        ("keycap-7", (), "keycap 7"),
+        ("h6", (), "h6"),
     ],
 )
 def test_captions_are_the_words_of_an_icon_s_name(
@@ -49,8 +60,10 @@ def test_joined_names_are_split_into_the_fewest_known_words() -> None:
 
 
 def test_captions_of_clip_art_leave_out_authors() -> None:
-    assert captions.from_clipart("cat_benji_park_01", "animals") == "cat (animals) clip art"
-    assert captions.from_clipart("01", "food") == "food clip art"
+    words = {"cat", "house"}
+    assert captions.from_clipart("cat_benji_01", "animals", words) == "cat, animals clip art"
+    assert captions.from_clipart("cat_bw", "unsorted", words) == "black and white cat, clip art"
+    assert captions.from_clipart("01", "food", words) == "food clip art"
 
 
 def test_signs_have_names() -> None:
@@ -69,6 +82,11 @@ def test_the_benchmark_s_relatives_are_taken_only_when_asked_for() -> None:
         "fluent-emoji-flat",
         "fluent-emoji-high-contrast",
     }
+
+
+def test_a_build_without_emoji_has_none() -> None:
+    listed = sources.load(with_emoji=False)
+    assert not [one for one in (*listed.icons, *listed.avatars) if "emoji" in one.name]
 
 
 def test_nothing_is_share_alike_non_commercial_or_gpl() -> None:
@@ -193,6 +211,14 @@ def test_colours_are_what_they_are_called(word: str) -> None:
     if word == "green":
         assert green > red
         assert green > blue
+
+
+def test_rounds_cover_every_picture_once_with_all_kinds_in_each() -> None:
+    counts = {"a": 30_000, "b": 101}
+    done = list(collect.rounds(counts))
+    assert [kind for kind, _ in done] == ["a", "b"] * 4
+    for kind, count in counts.items():
+        assert [n for one, part in done if one == kind for n in part] == list(range(count))
 
 
 def test_wads_are_read(tmp_path: Path) -> None:
