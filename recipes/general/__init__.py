@@ -1,0 +1,1 @@
+"""The training collection for the general codec and the general model."""
