@@ -11,9 +11,10 @@ DEMO := demo
 DEMO_BUDGET ?= 6m
 SETS ?= ../shared/data
 BENCH ?= bench
+GENERAL ?= general
 RUN = IMAGEGEN_HOME=$(DEMO)/home $(BIN)/imagegen
 
-.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-labels bench-steps bench-peer bench-words bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation purposes finishes torture test-slow clean
+.PHONY: help install demo test check lint types bench bench-train bench-sample bench-evidence bench-budget bench-watching bench-families bench-labels bench-steps bench-peer bench-words bench-autoencoders bench-stacked bench-likelihood bench-post bench-segmentation general purposes finishes torture test-slow clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -106,6 +107,16 @@ bench-post: install  ## Post-processing beside ImageMagick, 200 pictures; ten mi
 
 bench-segmentation: install  ## Regions found beside the true ones; SETS=folder of the sets
 	SETS=$(SETS) $(BIN)/python -m tests.bench.segmentation
+
+general: install  ## Rebuild the general collection, codec and flow; resumable, a day or two on a CPU
+	$(BIN)/pip install --quiet -r recipes/general/requirements.txt
+	$(BIN)/python -m recipes.general.collect $(GENERAL)
+	IMAGEGEN_HOME=$(GENERAL)/home $(BIN)/imagegen train $(GENERAL)/collection.zip \
+		--preset codec --name codec --steps 20000
+	IMAGEGEN_HOME=$(GENERAL)/home $(BIN)/python -m recipes.general.package codec codec
+	$(BIN)/python -m recipes.general.embedding $(GENERAL)/collection.zip
+	IMAGEGEN_HOME=$(GENERAL)/home $(BIN)/imagegen train $(GENERAL)/collection.zip \
+		--preset general --name general --steps 60000
 
 purposes: install  ## Train each preset by purpose, draw docs/purposes.png; two hours
 	test -d $(BENCH)/head || { $(BIN)/pip download --quiet --no-deps --dest $(BENCH) nilearn && \
