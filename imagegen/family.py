@@ -152,6 +152,8 @@ class Family(nn.Module):
     """Pixels a side that are chosen for it, at most, where nobody sets them."""
     stands: ClassVar[bool] = False
     """Whether it can stand on an autoencoder."""
+    embeds: bool = False
+    """Whether it is conditioned on image embeddings, and so can `sample_like` a given image."""
     completes: ClassVar[bool] = False
     """Whether it can `complete` pictures."""
     has_likelihood: ClassVar[bool] = False
@@ -282,6 +284,20 @@ class Family(nn.Module):
 
         Returns:
             The same shape, not clamped.
+        """
+        raise NotImplementedError
+
+    def sample_like(self, noise: Noise, image: Tensor, told: Told | None, options: Any) -> Tensor:
+        """Draw pictures that resemble a given one; only if `embeds`.
+
+        Args:
+            noise: where all randomness comes from.
+            image: (1, C, H, W) in [-1, 1].
+            told: as for `sample`.
+            options: as for `sample`.
+
+        Returns:
+            (len(noise), C, H, W) in [-1, 1], not clamped.
         """
         raise NotImplementedError
 

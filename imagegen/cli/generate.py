@@ -86,6 +86,14 @@ def generate(
             help="The upper part of every picture: what is missing below is drawn.",
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like",
+            metavar="FILE",
+            help="A picture that all are to resemble, for models with image embeddings.",
+        ),
+    ] = None,
     sets: options.Sets = None,
     presets: options.Presets = None,
     as_json: options.AsJson = False,
@@ -102,6 +110,7 @@ def generate(
         imagegen generate --seed 42 -n 16 --grid sheet.png
         imagegen generate -m smileys --label 3d -n 8 -o out
         imagegen generate -m digits --complete upper-half.png -n 16 --grid guesses.png
+        imagegen generate -m sprites --like photo.png --set sample.embedding_noise=0.2 -n 8
         imagegen generate -n 100 --reject-copies -o out
         imagegen generate -n 24 | ffmpeg -f image2pipe -i - out.gif
     """
@@ -134,7 +143,7 @@ def generate(
 
     family, weights = registry.load(found)
     ask = tell.parse(family.condition, label, prompt)
-    if guidance is not None and not family.condition.can_be_asked:
+    if guidance is not None and not (family.condition.can_be_asked or family.embeds):
         raise SettingsError(
             f"--guidance {guidance:g}: {found.name} was trained without labels and text",
             "leave it out",
@@ -146,6 +155,11 @@ def generate(
     known = None
     if part is not None:
         known, more["complete"] = _upper_part(part, family, config)
+    resembled = None
+    if like is not None:
+        if part is not None:
+            raise SettingsError("--like and --complete exclude each other", "give one of them")
+        resembled, more["like"] = _resembled(like, family, config)
     if grid is not None:
         sink.check_file(grid, "--grid")
     index = copies.of(found) if reject_copies else None
@@ -153,7 +167,7 @@ def generate(
     family = family.to(pick_device(config.device))
 
     record = partial(metadata.record, found.name, weights, config.family)
-    drawn = partial(draw, family, options=sampling, asked=ask, known=known)
+    drawn = partial(draw, family, options=sampling, asked=ask, known=known, like=resembled)
     seeds = _Seeds(found.name, first, count, batch_size)
     kept = []
     for one, picture in seeds.draw(drawn, index, family.shape[0]):
@@ -337,3 +351,30 @@ def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images | De
             _PART,
         )
     return known, hashlib.sha256(data).hexdigest()
+
+
+def _resembled(path: Path, family: Family, config: Config) -> tuple[Images | DeepImages, str]:
+    """Read what `--like` names, as training would; return it and the sha256 of the file.
+
+    Raises:
+        SettingsError: if this model has no image embeddings.
+        UserError: if the file can't be read.
+    """
+    from imagegen.data.store import read_whole
+    from imagegen.images.reading import BadPictureError
+
+    if not family.embeds:
+        raise SettingsError(
+            "--like: this model was trained without image embeddings",
+            "train one with them: --preset latent-flow --set model.embedding=efficientnet "
+            "--set autoencoder.name=builtin:codec",
+        )
+    hint = "give a picture file, such as a PNG"
+    try:
+        data = path.read_bytes()
+        image = read_whole(data, family.shape[0], family.depth, config.data)
+    except OSError as error:
+        raise UserError(f"--like: cannot read {path}: {error.strerror}", hint) from None
+    except BadPictureError as error:
+        raise UserError(f"--like: cannot read {path}: {error}", hint) from None
+    return image, hashlib.sha256(data).hexdigest()

@@ -228,6 +228,31 @@ def read_part(
     """
     with pillow_warnings():
         picture = decode_part(data, width)
+    return _as_trained(picture, channels, depth, settings)
+
+
+def read_whole(
+    data: bytes, channels: int, depth: int, settings: DataSettings
+) -> Images | DeepImages:
+    """Read one picture as training sees it: (C, H, W).
+
+    Args:
+        data: the file's bytes.
+        channels: 1, 3 or 4.
+        depth: bits of a channel, 8 or 16.
+        settings: its size, fit and background.
+
+    Raises:
+        BadPictureError: the file cannot be used; the text says why in a few words.
+    """
+    with pillow_warnings():
+        picture = decode(data, settings.sides, settings.fit, settings.resample)
+    return _as_trained(picture, channels, depth, settings)
+
+
+def _as_trained(
+    picture: Picture, channels: int, depth: int, settings: DataSettings
+) -> Images | DeepImages:
     background = ImageColor.getrgb(settings.background)[:3]
     image = np.ascontiguousarray(_in_channels(picture.pixels, KINDS[channels], background))
     return image if depth == 8 else _deep(picture, image)

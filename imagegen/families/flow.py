@@ -122,6 +122,7 @@ class Flow(Family):
             size = {"latents": channels * GRID**2, "efficientnet": SEMANTIC}[model.embedding]
             self.embedding_size = size
             self._embedder: SemanticEmbedder | None = None
+            self.embeds = True
             image = ImageConditioner(size, len(self.condition.labels), STYLE)
         self.network = Unet(
             channels, (height, width), patch, model.width, model.depth, told, edge, image
@@ -136,13 +137,15 @@ class Flow(Family):
         if not isinstance(self.autoencoder, Autoencoder):
             return images
         latents = self.autoencoder.encode(images)
-        if self.model.embedding == "none":
-            return latents
+        return attached(latents, self._embedded(images, latents)) if self.embeds else latents
+
+    def _embedded(self, images: Tensor, latents: Tensor) -> Tensor:
+        """Return the embeddings of images and their latents, (N, embedding_size)."""
         if self.model.embedding == "latents":
-            return attached(latents, pooled(latents))
-        if self._embedder is None:  # loaded when training begins, not to sample
+            return pooled(latents)
+        if self._embedder is None:  # loaded when it is needed, not to sample
             self._embedder = SemanticEmbedder(self.device)
-        return attached(latents, self._embedder(to_rgba(images)))
+        return self._embedder(to_rgba(images))
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the error of the velocities; in the last stage of some and of the jumps of others.
@@ -224,22 +227,39 @@ class Flow(Family):
                 "sample.solver=jump: this model has not learnt to jump: model.jumps is 0",
                 "--set sample.solver=multistep",
             )
+        return self._sample(noise, told, options, None)
+
+    def sample_like(self, noise: Noise, image: Tensor, told: Told | None, options: Any) -> Tensor:
+        """Draw pictures that resemble a given one; see `Family.sample_like`."""
+        assert isinstance(self.autoencoder, Autoencoder)
+        embedding = self._embedded(image, self.autoencoder.encode(image))
+        return self._sample(noise, told, options, embedding)
+
+    def _sample(
+        self, noise: Noise, told: Told | None, options: Sampling, embedding: Tensor | None
+    ) -> Tensor:
+        """Draw pictures; with an embedding, (1, D), near that one."""
         start = torch.from_numpy(noise.normal(*self.drawn_shape)).to(self.device)
-        network = self._guided(noise, told, options)
+        network = self._guided(noise, told, options, embedding)
         with around(self) if self.model.tile else nullcontext():
             drawn = flow.solve(network, start, options.steps, options.solver, options.shift)
             if isinstance(self.autoencoder, Autoencoder):
                 drawn = self.autoencoder.decode_drawn(drawn)
         return drawn
 
-    def _guided(self, noise: Noise, told: Told | None, options: Sampling) -> flow.Network:
+    def _guided(
+        self, noise: Noise, told: Told | None, options: Sampling, embedding: Tensor | None
+    ) -> flow.Network:
         """Return the network bound to its conditions, with guidance."""
         image = None
         if (conditioner := self.network.image_conditioner) is not None:
-            labels = None if told is None else told.labels
-            image = conditioner.sample(noise, labels, options.embedding_noise)
-            if told is not None:  # a text says what the image is to be, and its embedding would too
-                image = replace(image, present=~(told.words > 0).any(1))
+            if embedding is not None:
+                image = conditioner.near(noise, embedding, options.embedding_noise)
+            else:
+                labels = None if told is None else told.labels
+                image = conditioner.sample(noise, labels, options.embedding_noise)
+                if told is not None:  # a text says what the image is to be; so would an embedding
+                    image = replace(image, present=~(told.words > 0).any(1))
         null = None
         if is_led(told, options.guidance) or image is not None:
             untold = None if told is None else told.nothing()

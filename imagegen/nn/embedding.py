@@ -186,7 +186,6 @@ class ImageConditioner(nn.Module):
         bank = self.bank[: int(self.seen.clamp(max=BANK))].cpu()
         known = self.bank_labels[: len(bank)].cpu()
         uniform = torch.from_numpy(noise.uniform(6))
-        normal = torch.from_numpy(noise.normal(bank.shape[1]))
         mixed = []
         for row, one in enumerate(uniform.tolist()):
             rows = torch.arange(len(bank))
@@ -199,8 +198,18 @@ class ImageConditioner(nn.Module):
             points = torch.stack([first, *(bank[rows[other]] for other in others)])
             weights = -torch.tensor(one[3 : 3 + len(points)]).clamp_min(1e-9).log()  # Dirichlet
             mixed.append((weights / weights.sum()) @ points)
-        amounts = torch.full((len(noise),), amount)
-        values = with_noise(torch.stack(mixed), amounts, normal)
+        return self.near(noise, torch.stack(mixed), amount)
+
+    def near(self, noise: Noise, values: Tensor, amount: float) -> Embedding:
+        """Return noisy embeddings near given ones.
+
+        Args:
+            noise: where all randomness comes from.
+            values: (len(noise), D), or (1, D) for all.
+            amount: standard deviation of the noise in them.
+        """
         device = self.bank.device
-        present = torch.ones(len(noise), dtype=torch.bool, device=device)
-        return Embedding(values.to(device), amounts.to(device), present)
+        normal = torch.from_numpy(noise.normal(values.shape[1])).to(device)
+        amounts = torch.full((len(noise),), amount, device=device)
+        noisy = with_noise(values.to(device), amounts, normal)
+        return Embedding(noisy, amounts, torch.ones_like(amounts, dtype=torch.bool))

@@ -28,6 +28,7 @@ def draw(
     options: Settings,
     asked: Ask | Sequence[Ask] = NOTHING,
     known: Images | DeepImages | None = None,
+    like: Images | DeepImages | None = None,
 ) -> Iterator[tuple[int, Image.Image]]:
     """Draw one picture a seed, in order.
 
@@ -37,10 +38,12 @@ def draw(
         options: an instance of the family's `Sampling`.
         asked: what all pictures are to be, or each.
         known: (C, h, W), the upper part of every picture, for families that complete.
+        like: (C, H, W), a picture that all are to resemble, for models that embed images.
     """
     upper = None
     if known is not None:
         upper = to_tensor(known[None]).to(family.device).expand(BATCH, -1, -1, -1)
+    image = None if like is None else to_tensor(like[None]).to(family.device)
     asks = [asked] * len(seeds) if isinstance(asked, Ask) else asked
     rest = iter(zip(seeds, asks, strict=True))
     while chunk := list(islice(rest, BATCH)):
@@ -50,10 +53,12 @@ def draw(
         told = of_asks([ask for _, ask in filled], family.condition, all_seeds)
         told = None if told is None else told.to(family.device)
         with torch.inference_mode():
-            if upper is None:
-                images = family.sample(noise, told, options)
-            else:
+            if upper is not None:
                 images = family.complete(noise, upper, told, options)
+            elif image is not None:
+                images = family.sample_like(noise, image, told, options)
+            else:
+                images = family.sample(noise, told, options)
         pictures = to_pictures(images, family.depth)
         yield from zip(all_seeds[: len(chunk)], pictures, strict=False)
 
