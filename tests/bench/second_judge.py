@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,8 @@ from tests.bench.evidence import blurred, changed, jpeg
 from tests.bench.judge import decibels
 
 FIRST = "EfficientNet-Lite0"
+PSNR = "PSNR"
+UNDAMAGED = "other real pictures"
 PIXELS = ("noise", "JPEG", "blur")
 """What E0 asks of: damage done to every pixel, in steps from hardly visible to plain."""
 
@@ -129,7 +132,7 @@ def known_pictures(pictures: Pictures, count: int) -> tuple[Images, dict[str, Kn
     kept = random(3).permutation(len(pictures.label_names))[::2]
     half = rest[np.isin(labels, kept)][:count]
     few = rest[: max(1, count // 10)]
-    known = {"other real pictures": Known(others), **damages(others)}
+    known = {UNDAMAGED: Known(others), **damages(others)}
     known["half of the classes"] = Known(pictures.images[half])
     known["a tenth, repeated"] = Known(pictures.images[few[np.arange(count) % len(few)]])
     return np.ascontiguousarray(real), known
@@ -181,13 +184,6 @@ def spearman(a: metrics.Array, b: metrics.Array) -> float:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-def agreement(first: Sequence[Answer], second: Sequence[Answer]) -> tuple[float, metrics.Interval]:
-    """Return how alike two judges rank the same damages, and an interval from their draws."""
-    value = spearman(*(np.array([one.kid for one in side]) for side in (first, second)))
-    rows = zip(*(np.stack([one.draws for one in side], 1) for side in (first, second)), strict=True)
-    return value, metrics.interval(np.array([spearman(a, b) for a, b in rows]))
-
-
 def table(found: Sequence[Answer]) -> str:
     """Return a table of the KID and coverage that each judge gives each damage of a set."""
     names = list(dict.fromkeys(one.judge for one in found))
@@ -208,28 +204,51 @@ def table(found: Sequence[Answer]) -> str:
     return "\n".join(lines)
 
 
-def correlations(found: Sequence[Answer]) -> list[dict[str, object]]:
-    """Return how alike each judge ranks what was done, beside EfficientNet-Lite0."""
-    records = []
-    everything = [one for one in found if one.what != "other real pictures"]
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Numbers that rank what was done to pictures: values (K,), and resampled ones (D, K)."""
+
+    values: metrics.Array
+    draws: metrics.Array
+
+    def agreement(self, other: Scores) -> tuple[float, metrics.Interval]:
+        draws = [spearman(*pair) for pair in zip(self.draws, other.draws, strict=True)]
+        return spearman(self.values, other.values), metrics.interval(np.array(draws))
+
+
+def scores(found: Sequence[Answer]) -> dict[str, Scores]:
+    """Return the numbers of each judge, and the lost decibels if all of the damages have them."""
+    ranked = {}
+    for judge in dict.fromkeys(one.judge for one in found):
+        own = [one for one in found if one.judge == judge]
+        ranked[judge] = Scores(np.array([o.kid for o in own]), np.stack([o.draws for o in own], 1))
+    if all(one.psnr is not None for one in found):
+        lost = np.array([-one.psnr for one in own if one.psnr is not None])
+        ranked[PSNR] = Scores(lost, np.tile(lost, (len(own[0].draws), 1)))
+    return ranked
+
+
+def correlations(found: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Return how alike judges rank what was done: beside EfficientNet-Lite0, and beside PSNR."""
+    everything = [one for one in found if one.what != UNDAMAGED]
     pixels = [one for one in everything if one.what.startswith(PIXELS)]
-    for kind, chosen in {"noise, JPEG and blur": pixels, "everything": everything}.items():
-        first = [one for one in chosen if one.judge == FIRST]
-        for judge in dict.fromkeys(one.judge for one in chosen):
-            second = [one for one in chosen if one.judge == judge]
-            value, interval = agreement(first, second)
-            if judge != FIRST:
+    records = []
+    for over, chosen in {"noise, JPEG and blur": pixels, "everything": everything}.items():
+        ranked = scores(chosen)
+        for beside in {FIRST, PSNR} & ranked.keys():
+            for judge in ranked.keys() - {beside, PSNR}:
+                value, interval = ranked[judge].agreement(ranked[beside])
                 records.append(
                     {
-                        "set": first[0].set,
-                        "over": kind,
+                        "set": found[0].set,
+                        "over": over,
                         "judge": judge,
-                        "beside": FIRST,
+                        "beside": beside,
                         "spearman": value,
                         "interval": interval,
                     }
                 )
-    return records
+    return sorted(records, key=lambda one: (one["over"], one["beside"], one["judge"]))
 
 
 def main() -> None:
@@ -247,8 +266,11 @@ def main() -> None:
         print(f"\n{table(found)}\n", flush=True)
         agreeing = correlations(found)
         for one in agreeing:
-            low, high = one["interval"]  # type: ignore[misc]
-            print(f"{one['over']}, {one['judge']}: {one['spearman']:.2f} [{low:.2f}, {high:.2f}]")
+            low, high = one["interval"]
+            print(
+                f"{one['over']}, {one['judge']} beside {one['beside']}: "
+                f"{one['spearman']:.2f} [{low:.2f}, {high:.2f}]"
+            )
         records = [
             {
                 "set": one.set,
