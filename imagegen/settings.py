@@ -167,6 +167,10 @@ class TrainSettings(Settings):
     """Steps between two sample sheets."""
     watch_every: Annotated[int, Field(ge=0)] | None = None
     """Steps between two looks at the quality; 0 never looks. Without it, every 8,000 pictures."""
+    features: str = "auto"
+    """Feature network that validates during training: a name as for `imagegen evaluate --features`.
+    `auto` is efficientnet if its weights are installed, else resnet. A model that is trained with
+    the features of one network should be validated in those of the other."""
 
 
 class OutputSettings(Settings):

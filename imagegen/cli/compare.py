@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagegen.cli import options, train
+from imagegen.cli import evaluate, options, train
 from imagegen.errors import ExitCode, SettingsError, UserError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def compare(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.html", help="Default: NAME-compare.html"),
     ] = None,
+    features: options.Features = "auto",
     sets: options.Sets = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -53,7 +54,9 @@ def compare(
 
     All have the same size of pictures and the same held-out share. A table says how good, varied
     and original each is, how fast it draws and how large it is; a page shows their pictures side
-    by side, and a PNG beside it the same. The models stay. Broken off, the same command goes on.
+    by side, and a PNG beside it the same. Two feature networks judge; where the second one would
+    choose another model, that is said. The models are kept. If interrupted, run the same command to
+    resume.
 
     Examples:
 
@@ -66,6 +69,7 @@ def compare(
     from imagegen.images import metadata
     from imagegen.settings import seconds
 
+    evaluate.check_features(features)
     presets = list(dict.fromkeys(one.strip() for one in families.split(",") if one.strip()))
     _check_settings(families, presets, budget, sets or [])
     name = registry.check_name(name or train.name_of(data))
@@ -96,7 +100,7 @@ def compare(
 
     try:
         with console.progress(as_json) as progress:
-            rows = comparison.measure(models, count, "auto", progress)
+            rows = comparison.measure(models, count, features, progress)
     except KeyboardInterrupt:
         console.say(f"stopped; all is trained, and to measure it: {AGAIN}")
         raise
@@ -119,7 +123,7 @@ def compare(
             }
         )
     else:
-        table = [comparison.HEADS, *map(comparison.cells, rows)]
+        table = [comparison.heads(rows), *map(comparison.cells, rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for line in table:
             console.emit(

@@ -33,14 +33,7 @@ def evaluate(
     seed: Annotated[
         int, typer.Option("--seed", "-s", min=0, max=2**62, help="Of the first picture; then +1.")
     ] = 0,
-    features: Annotated[
-        str,
-        typer.Option(
-            "--features",
-            metavar="auto|efficientnet|own",
-            help="Whose features are compared; auto: efficientnet for colour, if installed.",
-        ),
-    ] = "auto",
+    features: options.Features = "auto",
     pairs: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +48,9 @@ def evaluate(
     KID (lower is better) with its interval, precision and density (quality), recall and coverage
     (variety), copies of training pictures (originality): all over, and by label. Each number stands
     beside its floor, what real held-out pictures score. They depend on the features, which are
-    named: never compare them with numbers from elsewhere.
+    named: never compare them with numbers from elsewhere. KID and coverage are also measured in the
+    features of a second network of another make: a model can be good at the features of one,
+    particularly if it was trained with them, without its pictures being good.
 
     What is found of a model against the pictures it was trained on is kept with it, for its card
     and for `imagegen report`.
@@ -66,8 +61,7 @@ def evaluate(
         imagegen evaluate smileys --against other
         imagegen evaluate --pictures out/ sprites/ --json
     """
-    if features not in ("auto", "efficientnet", "own"):
-        raise SettingsError(f"--features {features}: unknown", "choose auto, efficientnet or own")
+    check_features(features)
     if pictures is not None:
         if data is not None:
             raise SettingsError(
@@ -88,17 +82,16 @@ def evaluate(
 
     if pairs is not None:
         sink.check_file(pairs, "--pairs")
-    kind: Any = features
     with console.progress(as_json) as report:
         if pictures is not None:
             assert model is not None
-            subjects = [subject.pictures(pictures, model, kind, report)]
+            subjects = [subject.pictures(pictures, model, features, report)]
         else:
             names = [registry.find(name) for name in (model, against)[: 1 + (against is not None)]]
             seeds = range(seed, seed + count)
-            subjects = [subject.model(names[0], data, seeds, kind, sets or [], report)]
+            subjects = [subject.model(names[0], data, seeds, features, sets or [], report)]
             subjects += [
-                subject.model(other, data, seeds, kind, sets or [], report, like=subjects[0])
+                subject.model(other, data, seeds, features, sets or [], report, like=subjects[0])
                 for other in names[1:]
             ]
     record = subjects[0].evaluation.record
@@ -123,6 +116,14 @@ def evaluate(
         console.say(f"on one page: imagegen report {subjects[0].name}")
 
 
+def check_features(name: str) -> None:
+    """Raise SettingsError unless there is such a feature network, or it is `auto`."""
+    if name != "auto":  # importing the networks takes a second
+        from imagegen.evaluate.features import check
+
+        check(name)
+
+
 MEANINGS = {
     "frechet": ("Frechet distance", "lower is better"),
     "precision": ("precision", "quality: share that could be real"),
@@ -139,12 +140,16 @@ def _described(record: dict[str, Any]) -> Iterator[str]:
         f"{what}: {record['n_generated']:,} pictures against {record['n_real']:,} real ones; "
         f"floor: {record['n_held_out']:,} other real ones"
     )
+    second = record["second"]
     yield f"features: {record['features']}; not to be compared with numbers from elsewhere"
+    yield f"second network: {second['features']}"
     for warning in record["warnings"]:
         yield f"warning: {warning}"
     yield ""
-    yield f"{'KID (lower is better)':26}{_ranged(record, 'kid')}"
-    yield f"{'  floor':26}{_ranged(record, 'floor')}"
+    yield f"{'':26}{record['network']:28}{second['network']}"
+    for key, name in (("kid", "KID (lower is better)"), ("floor", "  floor")):
+        yield f"{name:26}{_ranged(record, key):28}{_ranged(second, key)}"
+    yield f"{'coverage':26}{_coverage(record):28}{_coverage(second)}"
     equal = record["equal_sizes"]
     if equal is not None:
         yield ""
@@ -192,6 +197,13 @@ def _ranged(record: dict[str, Any], key: str) -> str:
     return f"{record[key]:.4g}  {_interval(record[f'{key}_interval'])}"
 
 
+def _coverage(record: dict[str, Any]) -> str:
+    equal = record["equal_sizes"]
+    if equal is None:
+        return f"{record['coverage']:.4g}"
+    return f"{equal['generated']['coverage']:.4g}  real {equal['real']['coverage']:.4g}"
+
+
 def _interval(values: list[float]) -> str:
     return f"[{values[0]:.4g}, {values[1]:.4g}]"
 
@@ -203,11 +215,25 @@ def _compared(record: dict[str, Any]) -> Iterator[str]:
         if warning not in record["warnings"]:
             yield f"warning: {other['model']}: {warning}"
     yield f"{other['model']}: KID {_ranged(other, 'kid')}, copies {other['copies']:.1%}"
-    low, high = record["kid_difference_interval"]
+    second = other["second"]
+    yield f"{'':{len(other['model'])}}  second network: KID {_ranged(second, 'kid')}"
+    verdicts = [
+        _verdict(ours, other["model"], record[f"{prefix}kid_difference_interval"])
+        for prefix in ("", "second_")
+    ]
+    yield f"{verdicts[0]}: the KIDs differ by {_ranged(record, 'kid_difference')}"
+    agrees = "agrees" if verdicts[0] == verdicts[1] else f"says: {verdicts[1]}"
+    yield (
+        f"the second network {agrees}; in its features they differ by "
+        f"{_ranged(record, 'second_kid_difference')}"
+    )
+
+
+def _verdict(ours: str, other: str, interval: list[float]) -> str:
+    """Return which model is better, by the interval of our KID less the other's."""
+    low, high = interval
     if low > 0:
-        verdict = f"{other['model']} is better"
-    elif high < 0:
-        verdict = f"{ours} is better"
-    else:
-        verdict = "too near to tell; more pictures (-n) would narrow it"
-    yield f"{verdict}: the KIDs differ by {_ranged(record, 'kid_difference')}"
+        return f"{other} is better"
+    if high < 0:
+        return f"{ours} is better"
+    return "too near to tell; more pictures (-n) would narrow it"

@@ -16,6 +16,15 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="One setting; repeatable."),
 ]
+Features = Annotated[
+    str,
+    typer.Option(
+        "--features",
+        metavar="auto|efficientnet|resnet|own",
+        help="Feature network that decides, beside a second one; auto: efficientnet for colour, "
+        "if installed, else a network of the pictures' own.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 PrintConfig = Annotated[
     bool,

@@ -434,7 +434,9 @@ def _run(
         for line in carried:
             talk.say(f"  {line}")
         learner = Learner(family, sides.training, config, world)
-        watcher = Watcher(sides.training, sides.held_out, sides.index, sampling)
+        watcher = Watcher(
+            sides.training, sides.held_out, sides.index, sampling, config.train.features
+        )
         training = loop.Training(
             model, learner, watcher, config, precision, stopped.is_set, plan.started, world
         )

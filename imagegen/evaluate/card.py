@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imagegen import registry
 from imagegen.evaluate import facts
-from imagegen.evaluate.facts import Evaluation, Facts
+from imagegen.evaluate.facts import Facts, NetworkScores
 
 
 def text(model: registry.Model) -> str:
@@ -75,6 +75,7 @@ def _evidence(known: Facts) -> str:
     rows = [
         ("kernel distance (KID), lower is better", *_kid(measured)),
         *_shares(measured),
+        *_second(measured.second),
         (
             "copies of training pictures",
             facts.percent(measured.copies),
@@ -91,7 +92,8 @@ def _evidence(known: Facts) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     sizes = measured.equal_sizes
     equal = f" Precision to Vendi: {sizes.n:,} of each." if sizes and sizes.n else ""
-    features = _plain(measured.features) if measured.features else "unknown features"
+    networks = [measured, *([measured.second] if measured.second else [])]
+    features = ", second: ".join(_plain(one.features or "unknown features") for one in networks)
     warnings = [f"**{_plain(warning)}**" for warning in measured.warnings]
     return "\n\n".join(
         [
@@ -102,7 +104,16 @@ def _evidence(known: Facts) -> str:
     )
 
 
-def _kid(measured: Evaluation) -> tuple[str, str]:
+def _second(measured: NetworkScores | None) -> list[tuple[str, str, str]]:
+    """Return the rows of the second feature network, none if there was none."""
+    if measured is None:
+        return []
+    coverage = [row for row in _shares(measured) if row[0] == "coverage"]
+    rows = [("KID", *_kid(measured)), *coverage]
+    return [(f"{name}, second network", ours, real) for name, ours, real in rows]
+
+
+def _kid(measured: NetworkScores) -> tuple[str, str]:
     return (
         _with_interval(measured.kid, measured.kid_interval),
         _with_interval(measured.floor, measured.floor_interval),
@@ -114,7 +125,7 @@ def _with_interval(value: float | None, interval: facts.Interval | None) -> str:
     return f"{shown} ({' to '.join(map(facts.number, interval))})" if interval else shown
 
 
-def _shares(measured: Evaluation) -> list[tuple[str, str, str]]:
+def _shares(measured: NetworkScores) -> list[tuple[str, str, str]]:
     if measured.equal_sizes is None:
         return []
     ours, real = measured.equal_sizes.generated, measured.equal_sizes.real

@@ -11,8 +11,8 @@ from imagegen import presets, registry
 from imagegen.data.store import to_tensor
 from imagegen.evaluate import charts, page, subject
 from imagegen.evaluate.copies import is_copying
+from imagegen.evaluate.extractor import Report
 from imagegen.evaluate.facts import Evaluation, number, percent, quality
-from imagegen.evaluate.features import Kind, Report
 from imagegen.evaluate.measure import Record
 from imagegen.evaluate.metrics import interval
 from imagegen.evaluate.subject import Subject
@@ -21,6 +21,8 @@ from imagegen.sample.draw import to_pictures
 
 SHOWN = 16
 """Pictures of each model on the sheet."""
+SECOND = ("network", "features", "kid", "kid_interval", "coverage")
+"""What is said of each model by the second feature network."""
 FASTER = 2
 """How many times as fast another model must draw to be worth a word."""
 
@@ -33,13 +35,15 @@ class Row:
         preset: what it was trained by.
         subject: what was measured, and drawn for it.
         bytes: of its weights, and of those of a model that it stands on.
-        behind: the interval of its KID less that of the first, in the same real pictures.
+        behind: the interval of its KID less that of the first row, in the same real pictures.
+        second_behind: the same in the features of the second network.
     """
 
     preset: str
     subject: Subject
     bytes: int
     behind: tuple[float, float]
+    second_behind: tuple[float, float]
 
     @property
     def record(self) -> Record:
@@ -76,18 +80,22 @@ class Row:
             "seconds_a_picture": self.subject.seconds,
             "bytes": self.bytes,
             "kid_behind_interval": list(self.behind),
+            "second": {
+                "kid_behind_interval": list(self.second_behind),
+                **{key: self.record["second"][key] for key in SECOND},
+            },
         }
 
 
 def measure(
-    models: Sequence[tuple[str, registry.Model]], count: int, kind: Kind, report: Report
+    models: Sequence[tuple[str, registry.Model]], count: int, network: str, report: Report
 ) -> list[Row]:
     """Measure models of the same pictures with the same seeds, and keep what is found with each.
 
     Args:
         models: the name of the preset and the model, one or more.
         count: pictures to draw of each.
-        kind: whose features are compared.
+        network: name of the first feature network, or `auto`.
         report: told how far it is.
 
     Returns:
@@ -99,13 +107,18 @@ def measure(
     subjects: list[Subject] = []
     for _, model in models:
         like = subjects[0] if subjects else None
-        subjects.append(subject.model(model, None, range(count), kind, [], report, like))
+        subjects.append(subject.model(model, None, range(count), network, [], report, like))
         subjects[-1].keep()
     pairs = zip(models, subjects, strict=True)
     ordered = sorted(pairs, key=lambda pair: rank(pair[1].evaluation.record))
     best = ordered[0][1].evaluation.draws
     return [
-        Row(preset, one, _bytes(model), interval(one.evaluation.draws - best))
+        Row(
+            preset,
+            one,
+            _bytes(model),
+            *(interval(a - b) for a, b in zip(one.evaluation.draws, best, strict=True)),
+        )
         for (preset, model), one in ordered
     ]
 
@@ -148,29 +161,58 @@ def why(rows: Sequence[Row]) -> str:
     if is_copying(best.record, share=0):
         copies = percent(best.record["copies"])
         told += f"; {copies} of its pictures are copies of training pictures: look at them"
+    told += _disagreement(best, honest)
     quick = min(near, key=lambda row: row.subject.seconds, default=None)
     if quick and (ratio := best.subject.seconds / quick.subject.seconds) >= FASTER:
         told += f"; {quick.record['model']} draws {ratio:.0f} times as fast"
     return told
 
 
-HEADS = ("preset", "KID", "coverage", "copies", "label", "text", "s/picture", "MB", "steps")
+def _disagreement(best: Row, others: Sequence[Row]) -> str:
+    """Return which other model the second network prefers to the best one; empty if none."""
+
+    def kid(row: Row) -> float:
+        value: float = row.record["second"]["kid"]
+        return value
+
+    preferred = min([best, *others], key=kid)
+    if preferred is best:
+        return ""
+    told = (
+        f"; the second network ({best.record['second']['network']}) disagrees: by its features "
+        f"{preferred.record['model']} is better, with a KID of {number(kid(preferred))} against "
+        f"{number(kid(best))}"
+    )
+    surely = preferred.second_behind[1] < 0
+    return told if surely else f"{told}, though too near to tell them apart"
+
+
+def heads(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the heads of the table's columns."""
+    first, second = rows[0].record["network"], rows[0].record["second"]["network"]
+    scores = (f"KID ({first})", "coverage", f"KID ({second})", "coverage")
+    return ("preset", *scores, "copies", "label", "text", "s/picture", "MB", "steps")
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return a row of the table, one text for each of HEADS."""
+    """Return a row of the table, one text for each of its heads."""
     record = row.record
-    low, high = record["kid_interval"]
     return (
         row.preset,
-        f"{number(record['kid'])} [{number(low)}, {number(high)}]",
-        percent(record["coverage"]),
+        *_scores(record),
+        *_scores(record["second"]),
         percent(record["copies"]),
         *("-" if one is None else percent(one) for one in (row.fidelity, row.text_fidelity)),
         f"{row.subject.seconds:.2g}",
         f"{row.bytes / 1e6:.1f}",
         f"{record['step']:,}",
     )
+
+
+def _scores(record: Record) -> tuple[str, str]:
+    """Return the KID with its interval, and the coverage, in the features of one network."""
+    low, high = record["kid_interval"]
+    return f"{number(record['kid'])} [{number(low)}, {number(high)}]", percent(record["coverage"])
 
 
 def pictures(row: Row) -> list[Image.Image]:
@@ -202,15 +244,14 @@ def html(
         left_out: presets that could not be trained on these pictures, and why.
         warnings: what to know before the numbers are believed.
     """
-    chart = [
-        charts.Row(row.preset, row.record["kid"], row.record["kid_interval"], "ours")
-        for row in rows
-    ]
     first = rows[0].record
-    if first["floor"] is not None:
-        chart.append(
-            charts.Row("Real pictures, held out", first["floor"], first["floor_interval"], "real")
-        )
+    kid_charts = [
+        (first["features"], _kid_chart([(row.preset, row.record) for row in rows])),
+        (
+            first["second"]["features"],
+            _kid_chart([(row.preset, row.record["second"]) for row in rows]),
+        ),
+    ]
     shape = rows[0].subject.generated.images.shape[1:]
     return page.render(
         "compare.html",
@@ -218,9 +259,9 @@ def html(
         budget=budget,
         why=why(rows),
         rows=rows,
-        heads=HEADS,
+        heads=heads(rows),
         cells=[cells(row) for row in rows],
-        chart=charts.intervals(chart, [0.0]),
+        kid_charts=kid_charts,
         lines=[(row, [_png(one) for one in pictures(row)]) for row in rows],
         first=first,
         warnings=warnings,
@@ -228,6 +269,20 @@ def html(
         shape=shape,
         enlarged=max(shape[1:]) < charts.FINE,
     )
+
+
+def _kid_chart(named: Sequence[tuple[str, Record]]) -> charts.Intervals:
+    """Place the KIDs of models, and of held-out real pictures, in the features of one network."""
+    rows = [
+        charts.Row(name, record["kid"], record["kid_interval"], "ours") for name, record in named
+    ]
+    _, first = named[0]
+    if first["floor"] is not None:
+        real = charts.Row(
+            "Real pictures, held out", first["floor"], first["floor_interval"], "real"
+        )
+        rows.append(real)
+    return charts.intervals(rows, [0.0])
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from imagegen.data.store import Pictures, as_numbers, from_images
-from imagegen.evaluate.features import Report
+from imagegen.evaluate.extractor import Report
 from imagegen.evaluate.measure import Generated, Record
 from imagegen.family import Family
 from imagegen.sample.draw import draw

@@ -92,21 +92,28 @@ class LabelScores(_Known):
     fidelity: float | None = None
 
 
-class Evaluation(Scores):
-    """evaluation.json: what `imagegen evaluate` measured."""
+class NetworkScores(Scores):
+    """What was measured in the features of one network: its catalog name, and its description."""
 
-    weights: str | None = None
-    step: int | None = None
+    network: str | None = None
     features: str | None = None
-    n_generated: int | None = None
-    n_real: int | None = None
-    n_held_out: int | None = None
-    seeds: tuple[Seed, Seed] | None = None
     kid: float | None = None
     kid_interval: Interval | None = None
     floor: float | None = None
     floor_interval: Interval | None = None
     equal_sizes: EqualSizes | None = None
+
+
+class Evaluation(NetworkScores):
+    """evaluation.json: what `imagegen evaluate` measured, in the first network's features."""
+
+    weights: str | None = None
+    step: int | None = None
+    second: NetworkScores | None = None
+    n_generated: int | None = None
+    n_real: int | None = None
+    n_held_out: int | None = None
+    seeds: tuple[Seed, Seed] | None = None
     copies: float | None = None
     copies_interval: Interval | None = None
     copies_among_real: float | None = None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from imagegen.data import words
 from imagegen.data.store import Indices
-from imagegen.evaluate.features import Floats
+from imagegen.evaluate.extractor import Floats
 
 DECAY = 1e-3
 WORDS = 400

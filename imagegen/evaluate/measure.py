@@ -18,7 +18,7 @@ from imagegen.data.store import Images, Indices, Pictures, as_numbers
 from imagegen.errors import UserError
 from imagegen.evaluate import metrics
 from imagegen.evaluate.copies import Index, is_copying
-from imagegen.evaluate.features import Extractor, Floats, Report, silent
+from imagegen.evaluate.extractor import Extractor, Floats, Report, silent
 from imagegen.evaluate.judge import CaptionJudge, Judge
 
 LEAST = 10
@@ -107,16 +107,22 @@ def at_most(pictures: Pictures) -> Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was found: `record` as it is written to files, `draws` to compare it with another."""
+    """What was measured.
+
+    Attributes:
+        record: as it is written to files.
+        draws: bootstrap resamples of the KID, (draws,), one array for each feature network: to
+            compare it with that of another model.
+    """
 
     record: Record
-    draws: metrics.Array
+    draws: tuple[metrics.Array, ...]
 
 
 def measure(
     generated: Generated,
     reference: Reference,
-    extractor: Extractor,
+    extractors: Sequence[Extractor],
     index: Index,
     report: Report = silent,
 ) -> Evaluation:
@@ -125,14 +131,14 @@ def measure(
     Args:
         generated: at most MOST pictures.
         reference: the real ones.
-        extractor: whose features are compared.
+        extractors: the feature networks, one or two. The first one decides; what it says stands in
+            the record itself, what the second says under `second`.
         index: of the pictures that may have been copied.
         report: told how far it is.
 
     Raises:
         UserError: if there are too few pictures on a side to say anything.
     """
-    real, (first, second) = reference.pictures, reference.floor
     sizes = {"generated": len(generated), "real": int(reference.known.sum())}
     for name, count in sizes.items():
         if count < LEAST:
@@ -140,30 +146,57 @@ def measure(
                 f"only {count} {name} pictures: nothing can be measured with fewer than {LEAST}",
                 "take more; a few hundred give narrow intervals",
             )
-    x = extractor.remembered(real.images, report).astype(np.float64)
-    y = extractor(generated.images, report).astype(np.float64)
+    first = _compare(generated, reference, extractors[0], report)
+    # Of the second only what is reported: its kernels take as much memory again.
+    others = [_compare(generated, reference, one, report).evaluation for one in extractors[1:]]
     report("comparing", 0, 3)
+    record: Record = {
+        "n_generated": len(generated),
+        "n_real": sizes["real"],
+        "n_held_out": int(reference.floor[1].sum()),
+        **first.evaluation.record,
+        "second": others[0].record if others else None,
+    }
+    report("comparing", 1, 3)
+    record |= _copies(generated, index)
+    report("comparing", 2, 3)
+    record |= _labels(generated, reference, first)
+    record["text_fidelity"] = _texts(generated, reference, first.x, first.y)
+    record["warnings"] = [*reference.notes, *_warnings(record)]
+    report("comparing", 3, 3)
+    draws = first.evaluation.draws + tuple(one.draws[0] for one in others)
+    return Evaluation(record, draws)
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """Real features x, (N, D), and generated ones y, (M, D), of one network; their distances."""
+
+    x: metrics.Array
+    y: metrics.Array
+    kernels: metrics.Kernels
+    evaluation: Evaluation
+
+
+def _compare(
+    generated: Generated, reference: Reference, extractor: Extractor, report: Report
+) -> _Compared:
+    """Measure the distances of two sets in the features of one network."""
+    x = extractor.cached(reference.pictures.images, report).astype(np.float64)
+    y = extractor(generated.images, report).astype(np.float64)
+    first, second = reference.floor
     kernels = metrics.kernels(x[reference.known], y)
     draws = metrics.kid_draws(kernels)
     record: Record = {
+        "network": extractor.network_name,
         "features": extractor.name,
-        "n_generated": len(generated),
-        "n_real": sizes["real"],
-        "n_held_out": int(second.sum()),
         "kid": metrics.kid(kernels),
         "kid_interval": metrics.interval(draws),
         **_floor(x, reference),
         **_numbers(x[reference.known], y),
         "equal_sizes": _equal_sizes(x[first], x[second], y),
     }
-    report("comparing", 1, 3)
-    record |= _copies(generated, index)
-    report("comparing", 2, 3)
-    record |= _labels(generated, reference, x, y, kernels)
-    record["text_fidelity"] = _texts(generated, reference, x, y)
-    record["warnings"] = [*reference.notes, *_warnings(record)]
-    report("comparing", 3, 3)
-    return Evaluation(record, draws)
+    return _Compared(x, y, kernels, Evaluation(record, (draws,)))
 
 
 def _floor(x: metrics.Array, reference: Reference) -> Record:
@@ -229,14 +262,9 @@ def _copies(generated: Generated, index: Index) -> Record:
     }
 
 
-def _labels(
-    generated: Generated,
-    reference: Reference,
-    x: metrics.Array,
-    y: metrics.Array,
-    kernels: metrics.Kernels,
-) -> Record:
+def _labels(generated: Generated, reference: Reference, compared: _Compared) -> Record:
     """Return whether a judge sees the label that was asked for, and each label's own numbers."""
+    x, y, kernels = compared.x, compared.y, compared.kernels
     real, (first, second) = reference.pictures, reference.floor
     if real.labels is None or generated.labels is None:
         return {"fidelity": None, "labels": {}}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imagegen import presets, registry
 from imagegen.errors import UserError
 from imagegen.evaluate import charts, facts, page
-from imagegen.evaluate.facts import Facts, Fidelity
+from imagegen.evaluate.facts import Facts, Fidelity, NetworkScores
 from imagegen.images import metadata
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def render(
         pairs=pairs,
         contacts=contacts,
         warnings=warnings,
-        kid_chart=_kid_chart(known),
+        kid_charts=_kid_charts(known),
         fidelity_chart=_fidelity_chart(known.evaluation.fidelity if known.evaluation else None),
         text_chart=_fidelity_chart(known.evaluation.text_fidelity if known.evaluation else None),
         curves=[charts.curve(name, points) for name, points in known.curves.items()],
@@ -257,9 +257,17 @@ def render(
     )
 
 
-def _kid_chart(known: Facts) -> charts.Intervals | None:
+def _kid_charts(known: Facts) -> list[tuple[NetworkScores, charts.Intervals]]:
+    """Return what each feature network measured, and its chart."""
     measured = known.evaluation
-    if measured is None or measured.kid is None:
+    if measured is None:
+        return []
+    found = [measured, *([measured.second] if measured.second else [])]
+    return [(one, chart) for one in found if (chart := _kid_chart(one))]
+
+
+def _kid_chart(measured: NetworkScores) -> charts.Intervals | None:
+    if measured.kid is None:
         return None
     rows = [charts.Row("Generated pictures", measured.kid, measured.kid_interval, "ours")]
     if measured.floor is not None:

@@ -27,7 +27,7 @@ from imagegen.device import pick_device
 from imagegen.errors import SettingsError, UserError
 from imagegen.evaluate import card, copies, features, metrics
 from imagegen.evaluate.drawn import sample
-from imagegen.evaluate.features import Extractor, Kind, Report
+from imagegen.evaluate.extractor import Extractor, Report
 from imagegen.evaluate.measure import (
     Evaluation,
     Generated,
@@ -58,7 +58,7 @@ class Subject:
         name: of the model, or the folder.
         generated: the pictures.
         reference: the real ones.
-        extractor: whose features were compared.
+        extractors: the two feature networks that judged.
         evaluation: what was found.
         model: the model, if these real pictures are those it was trained on.
         seconds: that drawing a picture took here, on average; 0 if none was drawn.
@@ -67,7 +67,7 @@ class Subject:
     name: str
     generated: Generated
     reference: Reference
-    extractor: Extractor
+    extractors: tuple[Extractor, ...]
     evaluation: Evaluation
     model: registry.Model | None = None
     seconds: float = 0
@@ -110,7 +110,7 @@ def model(
     found: registry.Model,
     data: str | None,
     seeds: range,
-    kind: features.Kind,
+    network: str,
     sets: list[str],
     report: Report,
     like: Subject | None = None,
@@ -121,7 +121,7 @@ def model(
         found: the model.
         data: real pictures, or None for what it was trained on.
         seeds: of the pictures that are drawn.
-        kind: whose features are compared.
+        network: name of the first feature network, or `auto`.
         sets: settings of `sample`, as `a.b=value`.
         report: told how far it is.
         like: use the real pictures and the features of this one, to be compared with it.
@@ -140,7 +140,7 @@ def model(
     index = copies.of(found) if found.index.is_file() else None
     notes: tuple[str, ...] = ()
     if like is not None:
-        reference, extractor = like.reference, like.extractor
+        reference, extractors = like.reference, like.extractors
         if family.shape != reference.pictures.images.shape[1:]:
             raise SettingsError(
                 f"model {found.name} draws {_shape(family.shape)}, and model {like.name} "
@@ -154,7 +154,8 @@ def model(
         pictures = _real(found, source, config.data, family, report)
         reference = split_for(pictures, index)
         skipped = _skipped(source, pictures)
-        extractor, note = features.choose(kind, reference.pictures.images, device, report)
+        images = reference.pictures.images
+        extractors, note = features.choose_both(network, images, device, report)
         notes = (note, *skipped) if note else skipped
     if index is None:
         index = _index(reference)
@@ -175,7 +176,7 @@ def model(
             "these are not the pictures it was trained on: not kept with the model, for its card "
             "and report",
         )
-    found_out = measure(generated, reference, extractor, index, report)
+    found_out = measure(generated, reference, extractors, index, report)
     record = {
         "version": 1,
         "model": found.name,
@@ -188,7 +189,7 @@ def model(
     }
     evaluation = Evaluation(record, found_out.draws)
     return Subject(
-        found.name, generated, reference, extractor, evaluation, found if own else None, taken
+        found.name, generated, reference, extractors, evaluation, found if own else None, taken
     )
 
 
@@ -240,7 +241,7 @@ def _real(
         ) from None
 
 
-def pictures(folder: str, data: str, kind: Kind, report: Report) -> Subject:
+def pictures(folder: str, data: str, network: str, report: Report) -> Subject:
     """Evaluate the pictures of a folder against those of another.
 
     Both are brought to one size, the smaller one of the two.
@@ -270,19 +271,19 @@ def pictures(folder: str, data: str, kind: Kind, report: Report) -> Subject:
     channels = max(first, second)
     ours, real = (_with_channels(one, channels) for one in (ours, real))
     reference = split_for(real, None)
-    extractor, note = features.choose(kind, real.images, pick_device("auto"), report)
+    extractors, note = features.choose_both(network, real.images, pick_device("auto"), report)
     generated = Generated(
         ours.images,
         _labels(ours.labels, ours.label_names, real),
         [{"picture": name} for name in ours.names],
     )
-    found_out = measure(generated, reference, extractor, _index(reference), report)
+    found_out = measure(generated, reference, extractors, _index(reference), report)
     record = {
         "version": 1,
         "pictures": folder,
         **_described(real, found_out, (note, *notes) if note else notes),
     }
-    return Subject(folder, generated, reference, extractor, Evaluation(record, found_out.draws))
+    return Subject(folder, generated, reference, extractors, Evaluation(record, found_out.draws))
 
 
 def _skipped(source: str, pictures: Pictures) -> tuple[str, ...]:
@@ -333,8 +334,12 @@ def difference(first: Subject, second: Subject) -> Record:
     of the two kernel distances cancels out.
     """
     one, other = first.evaluation, second.evaluation
+    intervals = [metrics.interval(a - b) for a, b in zip(one.draws, other.draws, strict=True)]
+    ours, theirs = one.record["second"], other.record["second"]
     return {
         "against": other.record,
         "kid_difference": one.record["kid"] - other.record["kid"],
-        "kid_difference_interval": metrics.interval(one.draws - other.draws),
+        "kid_difference_interval": intervals[0],
+        "second_kid_difference": ours["kid"] - theirs["kid"],
+        "second_kid_difference_interval": intervals[1],
     }

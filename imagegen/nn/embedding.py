@@ -18,7 +18,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from imagegen import durable
-from imagegen.evaluate import efficientnet
+from imagegen.nn import efficientnet
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from imagegen.evaluate import efficientnet
+from imagegen.nn import efficientnet
 from imagegen.nn.blocks import SLOPE, in_float32
 
 SCALE = 1.5

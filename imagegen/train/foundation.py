@@ -29,7 +29,14 @@ _SHARED = (
     ("device",),
     *(
         ("train", key)
-        for key in ("seed", "precision", "checkpoint_every", "sample_every", "watch_every")
+        for key in (
+            "seed",
+            "precision",
+            "checkpoint_every",
+            "sample_every",
+            "watch_every",
+            "features",
+        )
     ),
 )
 """What is set for a model holds for its autoencoder too."""

@@ -14,6 +14,7 @@ import numpy as np
 from imagegen.data.store import Images, Pictures, as_numbers
 from imagegen.evaluate import drawn, features, metrics
 from imagegen.evaluate.copies import Index
+from imagegen.evaluate.extractor import Extractor, silent
 from imagegen.evaluate.measure import LEAST
 from imagegen.settings import Settings
 from imagegen.train.judge import Look
@@ -34,7 +35,12 @@ class Watcher:
     """Looks at a model. The real pictures' features are computed once, at the first look."""
 
     def __init__(
-        self, training: Pictures, held_out: Pictures, index: Index | None, sampling: Settings
+        self,
+        training: Pictures,
+        held_out: Pictures,
+        index: Index | None,
+        sampling: Settings,
+        network: str = features.AUTO,
     ) -> None:
         """Compare with these pictures.
 
@@ -43,13 +49,17 @@ class Watcher:
             held_out: real pictures that are not in it, or none.
             index: of the training set, to find copies with.
             sampling: how pictures are drawn.
+            network: name of the feature network, or `auto`.
+
+        Raises:
+            SettingsError: if there is no such network.
         """
+        features.check(network)
         self.training, self.held_out = training, held_out
         self.index = index
         self.sampling = sampling
-        self._known: (
-            tuple[features.Extractor, metrics.Array, metrics.Array, metrics.Array] | None
-        ) = None
+        self.network = network
+        self._known: tuple[Extractor, metrics.Array, metrics.Array, metrics.Array] | None = None
 
     def look(self, learner: Learner, order: Order) -> Look:
         """Measure the averaged model: by pictures that it draws, if it has begun to learn how."""
@@ -61,9 +71,7 @@ class Watcher:
     def _measured(self, learner: Learner) -> dict[str, Any]:
         """Return what can be said of drawn pictures, by the names of `Look`."""
         counts = self.training.label_counts()
-        made = drawn.sample(
-            learner.average, self.sampling, SEEDS, counts, features.silent, self.training
-        )
+        made = drawn.sample(learner.average, self.sampling, SEEDS, counts, silent, self.training)
         numbers: dict[str, Any] = {}
         if self.index is not None:
             distances, _ = self.index.nearest(made.images[:: len(made) // _ASKED])
@@ -84,13 +92,13 @@ class Watcher:
 
     def _real(
         self, learner: Learner
-    ) -> tuple[features.Extractor, metrics.Array, metrics.Array, metrics.Array]:
+    ) -> tuple[Extractor, metrics.Array, metrics.Array, metrics.Array]:
         """Return what gives features, those of training and of held-out pictures, and the pixels of
         the training pictures; which are compared goes by their content."""
         if self._known is None:
             order = np.argsort(as_numbers(self.training.digests), kind="stable")
             images = self.training.images[order[:_REAL]]
-            extractor = features.quick(images, learner.family.device)
+            extractor = features.fast(self.network, images, learner.family.device)
             held = self.held_out.images[:_REAL]
             both = extractor(np.concatenate([images, held])).astype(np.float64)
             self._known = extractor, both[: len(images)], both[len(images) :], _pixels(images)

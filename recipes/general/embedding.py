@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from imagegen import durable
 from imagegen.data.store import load_pictures, to_tensor
-from imagegen.evaluate import efficientnet
+from imagegen.nn import efficientnet
 from imagegen.nn.embedding import SEMANTIC, WHITENING, feed
 from imagegen.settings import DataSettings
 

@@ -53,6 +53,10 @@ def jpeg(quality: int) -> Change:
     return change
 
 
+def sixteen_colors(picture: Image.Image) -> Image.Image:
+    return flat(picture).quantize(16, dither=Image.Dither.NONE).convert(picture.mode)
+
+
 def shifted(picture: Image.Image) -> Image.Image:
     step = [(1, 0), (-1, 0), (0, 1), (0, -1)][RANDOM.integers(4)]
     return ImageChops.offset(picture, *step)
@@ -112,16 +116,21 @@ def part(pictures: Pictures, start: int, stop: int) -> Pictures:
 
 
 def known_answers(folder: Path) -> None:
-    for name, kind in [("textures", "efficientnet"), ("emoji", "efficientnet"), ("mnist", "own")]:
+    judges = {"textures": "efficientnet", "emoji": "efficientnet", "mnist": "own"}
+    pairs = [(name, judge) for name, first in judges.items() for judge in (first, "resnet")]
+    for name, kind in pairs:
         pictures = load(folder, name, channels="grey" if name == "mnist" else "rgb")
-        real, others = part(pictures, 0, 1000), part(pictures, 1000, 2000).images
+        real, rest = part(pictures, 0, 1000), part(pictures, 1000, 2000)
+        others = rest.images
         reference = split_for(real, None)
-        extractor, _ = features.choose(kind, real.images, CPU)  # type: ignore[arg-type]
+        extractor, _ = features.choose(kind, real.images, CPU)
         index = copies.build(real, real.part(np.zeros(len(real), bool)))
         rows = {"other real pictures": others}
         rows |= {f"noise {s}": noisy(others, s) for s in (2, 5, 10, 20)}
         rows |= {f"blur {s}": blurred(others, s) for s in (0.5, 1, 2)}
         rows |= {f"JPEG {q}": changed(others, jpeg(q)) for q in (95, 85, 60, 30)}
+        rows["16 colours each"] = changed(others, sixteen_colors)
+        rows["half of the classes"] = others[rest.labels % 2 == 0]
         rows["10 pictures, repeated"] = others[np.arange(len(others)) % 10]
         rows["copies of the real ones"] = real.images
         print(f"\n{name}: 1,000 real pictures, 1,000 others changed; {extractor.name}\n")
@@ -131,7 +140,7 @@ def known_answers(folder: Path) -> None:
         )
         for what, images in rows.items():
             generated = Generated(images, None, [{} for _ in images])
-            r = measure(generated, reference, extractor, index).record
+            r = measure(generated, reference, [extractor], index).record
             low, high = r["kid_interval"]
             print(
                 f"| {what} | {r['kid']:.4f} | {low:.4f} to {high:.4f} | {r['frechet']:.4g} | "
@@ -289,7 +298,7 @@ def cost(folder: Path) -> None:
     reference = split_for(real, None)
     index = copies.build(real, real.part(np.zeros(len(real), bool)))
     generated = Generated(others.images, None, [{} for _ in others.images])
-    measure(generated, reference, extractor, index)
+    measure(generated, reference, [extractor], index)
     whole = time.perf_counter() - start
     print(f"\nevaluating {len(others)} pictures against {len(real)}: {whole / bare:.2f} times")
     print("the network's forward passes on them, nothing remembered from before")

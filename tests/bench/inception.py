@@ -189,7 +189,7 @@ def extractor(layer: Layer = LAYER, fed: int = FED) -> Extractor:
 
     name = f"InceptionV3 {layer} at {fed} px"
     prepare = partial(prepared, fed=fed)
-    return Extractor(name, f"inception-{layer}-{fed}", _Layer(load(), layer), prepare)
+    return Extractor("inception", name, f"inception-{layer}-{fed}", _Layer(load(), layer), prepare)
 
 
 def prepared(images: Images, fed: int = FED) -> Tensor:

@@ -130,7 +130,7 @@ def compare(
     index = index_of(real if training is None else training)
     real, generated = some(real, most), some(generated, most)
     verdicts = tuple(
-        verdict(one, one.remembered(real), one(generated))
+        verdict(one, one.cached(real), one(generated))
         for one in networks or judges(max(real.shape[2:]))
     )
     copied = index.copies(index.nearest(generated)[0])
@@ -195,7 +195,7 @@ def compare_reconstructions(
         hue_error=hue,
         saturated=saturated,
         verdicts=tuple(
-            codec_verdict(one, one.remembered(originals), one(reconstructed))
+            codec_verdict(one, one.cached(originals), one(reconstructed))
             for one in networks or judges(max(originals.shape[2:]))
         ),
     )

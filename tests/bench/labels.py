@@ -27,7 +27,7 @@ def main() -> None:
     os.environ["IMAGEGEN_HOME"] = given.home
     from imagegen import registry
     from imagegen.data.store import from_images, to_tensor
-    from imagegen.evaluate import drawn, features
+    from imagegen.evaluate import drawn, extractor
     from imagegen.presets import check_section
     from imagegen.sample.draw import to_pictures
     from tests.bench.digits import digit_classifier
@@ -38,7 +38,7 @@ def main() -> None:
         found = registry.find(name)
         family, _ = registry.load(found)
         options = check_section(family.Sampling, "sample", found.settings())
-        made = drawn.sample(family, options, range(COUNT), {}, features.silent)
+        made = drawn.sample(family, options, range(COUNT), {}, extractor.silent)
         pictures = to_pictures(to_tensor(made.images))
         right = classify(from_images([one.resize((28, 28)) for one in pictures], 1)) == made.labels
         shares = [right[made.labels == digit].mean() for digit in range(10)]

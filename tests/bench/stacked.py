@@ -18,7 +18,7 @@ import torch
 
 from imagegen import presets
 from imagegen.data.store import Images, Pictures
-from imagegen.evaluate import drawn, features
+from imagegen.evaluate import drawn, extractor
 from imagegen.families.gan import Gan
 from imagegen.train.learner import Learner, build
 from imagegen.train.parallel import Order
@@ -74,7 +74,7 @@ def main() -> None:
     print(f"| real stacks | {real[0]} | {real[1]:.3f} |", flush=True)
     for name, settings in {"R1 + R2": {}, "without": {"gamma": 0.0}}.items():
         gan = train(pictures, Gan.Model(**settings), options.steps, options.batch_size)
-        made = drawn.sample(gan, Gan.Sampling(), range(options.samples), {}, features.silent)
+        made = drawn.sample(gan, Gan.Sampling(), range(options.samples), {}, extractor.silent)
         found, divergence = modes(made.images, classify)
         print(f"| {name} | {found} | {divergence:.3f} |", flush=True)
 

@@ -27,7 +27,7 @@ class Coarse(torch.nn.Module):
 @pytest.fixture
 def networks(tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEGEN_HOME", str(tmp_path))
-    return [Extractor("coarse", "coarse", Coarse(), to_tensor)]
+    return [Extractor("coarse", "coarse", "coarse", Coarse(), to_tensor)]
 
 
 def pictures(count: int, channels: int = 3, key: int = 0):

@@ -64,7 +64,7 @@ def main() -> None:
         pictures = load_pictures(source, as_drawn(config.data, family.shape[0]))
         known = copies.of(found).trained(pictures)
         extract, _ = features.choose("auto", pictures.images, pick_device("cpu"))
-        x = extract.remembered(pictures.images).astype(np.float32)
+        x = extract.cached(pictures.images).astype(np.float32)
         groups = pictures.labels
         styles = np.array(["3d" in text.lower() for text in pictures.texts]).astype(np.int64)
         group_of = Judge(x[known], groups[known], int(groups.max()) + 1)

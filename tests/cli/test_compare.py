@@ -10,7 +10,8 @@ from PIL import Image
 
 from imagegen import registry
 from imagegen.cli import compare
-from imagegen.evaluate import comparison, own
+from imagegen.evaluate import comparison
+from imagegen.evaluate.extractors import own
 from imagegen.evaluate.measure import Evaluation
 from imagegen.families.gan import Gan
 
@@ -40,6 +41,7 @@ def test_families_are_trained_measured_and_shown(call, tmp_path):
     looks = ("far from the real pictures, with little of their variety", "nearly all alike")
     assert any(f", whose pictures are {one}: its KID of" in found["why"] for one in looks)
     assert found["rows"][0]["kid_behind_interval"] == [0, 0]
+    assert {row["second"]["network"] for row in found["rows"]} == {"resnet"}
     assert {model.name for model in registry.models()} == {"s.flow", "s.gan"}
     for row in rows.values():
         assert row["seconds_a_picture"] > 0
@@ -188,11 +190,21 @@ def test_the_sheet_does_not_become_a_training_picture(call, pictures, monkeypatc
     assert not list(pictures.glob("*compare*"))
 
 
-def row(name: str, kid: float, copies: float, low: float, behind: tuple[float, float] = (0, 0)):
+def row(
+    name: str,
+    kid: float,
+    copies: float,
+    low: float,
+    behind: tuple[float, float] = (0, 0),
+    second: float | None = None,
+    second_behind: tuple[float, float] = (0, 0),
+):
     record = {"model": name, "kid": kid, "copies": copies, "copies_interval": [low, 0.9]}
+    record |= {"second": {"network": "resnet", "kid": kid if second is None else second}}
     unknown = {"copies_among_real": 0.0, "floor_interval": None}
-    evaluation = Evaluation({**record, **unknown}, np.zeros(2))
-    return comparison.Row("gan", SimpleNamespace(evaluation=evaluation, seconds=1.0), 1, behind)  # type: ignore[arg-type]
+    evaluation = Evaluation({**record, **unknown}, (np.zeros(2), np.zeros(2)))
+    subject = SimpleNamespace(evaluation=evaluation, seconds=1.0)
+    return comparison.Row("gan", subject, 1, behind, second_behind)  # type: ignore[arg-type]
 
 
 def test_copies_are_spoken_of_only_where_there_are_some():
@@ -213,6 +225,21 @@ def test_the_best_of_those_that_do_not_copy_is_named():
         "use c: its KID of 0.100 is the lowest; 80% of its pictures are copies of training "
         "pictures: look at them"
     )
+
+
+def test_it_is_said_if_the_second_network_prefers_another_model():
+    best = row("a", 0.2, 0, 0, second=0.5)
+    sure = row("b", 0.3, 0, 0, (0.05, 0.15), second=0.4, second_behind=(-0.15, -0.05))
+    told = comparison.why([best, sure])
+    assert "the second network (resnet) disagrees: by its features b is better, with a KID of" in (
+        told
+    )
+    assert "0.400 against 0.500" in told
+    assert "too near to tell" not in told
+    unsure = row("b", 0.3, 0, 0, (0.05, 0.15), second=0.4, second_behind=(-0.2, 0.1))
+    assert comparison.why([best, unsure]).endswith("though too near to tell them apart")
+    worse = row("b", 0.3, 0, 0, (0.05, 0.15), second=0.6)
+    assert "second network" not in comparison.why([best, worse])
 
 
 def test_stopped_while_it_measures_it_says_what_goes_on(call, monkeypatch):

@@ -11,7 +11,8 @@ from PIL import Image, ImageFilter
 from imagegen import registry
 from imagegen.data.split import held_out
 from imagegen.data.store import load_pictures, to_tensor
-from imagegen.evaluate import copies, own
+from imagegen.evaluate import copies
+from imagegen.evaluate.extractors import EXTRACTORS, own
 from imagegen.sample import tell
 from imagegen.sample.draw import to_pictures
 from imagegen.settings import DataSettings
@@ -69,6 +70,11 @@ def test_a_model_is_measured_and_the_numbers_kept(trained, call, tmp_path):
     assert record["labels"]["3d"]["n_generated"] + record["labels"]["flat"]["n_generated"] == 60
     assert record["weights"] == registry.load(registry.Model(trained))[1]
     assert json.loads((trained / "evaluation.json").read_text()) == record
+    second = record["second"]
+    assert (record["network"], second["network"]) == ("own", "resnet")
+    assert second["kid_interval"][0] < second["kid"] < second["kid_interval"][1]
+    assert second["floor"] < second["kid"]
+    assert 0 <= second["coverage"] <= 1
     assert "| kernel distance (KID), lower is better |" in (trained / "card.md").read_text()
 
 
@@ -82,6 +88,7 @@ def test_words_for_people(trained, call, tmp_path):
     answer = call("evaluate", "-n", 20, "--features", "own", "--pairs", tmp_path / "pairs.png")
     for part in ("KID (lower is better)", "floor", "coverage", "copies of real pictures", "3d"):
         assert part in answer.out
+    assert "second network: ResNet" in answer.out
     assert "warning: only 20 generated pictures" in answer.out
     assert "not to be compared with numbers from elsewhere" in answer.out
     assert "imagegen report smileys" in answer.err
@@ -94,8 +101,10 @@ def test_two_models_are_compared(trained, call):
     assert record["against"]["model"] == "twin"
     assert record["kid_difference"] == 0
     assert record["kid_difference_interval"] == [0, 0]
+    assert record["second_kid_difference_interval"] == [0, 0]
     answer = call("evaluate", "smileys", "--against", "twin", "-n", 30, "--features", "own")
     assert "too near to tell" in answer.out
+    assert "the second network agrees" in answer.out
 
 
 def test_a_model_that_knows_likelihoods_says_that_of_held_out_pictures(call):
@@ -257,10 +266,15 @@ def test_a_damaged_index(trained, call):
     assert "is damaged" in call("evaluate", "smileys", code=1).err
 
 
+def test_the_help_names_every_feature_network(call):
+    for name in EXTRACTORS:
+        assert name in call("evaluate", "--help").out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--features", "inception"], "choose auto, efficientnet or own"),
+        (["--features", "inception"], "choose auto, efficientnet, own or resnet"),
         (["--pictures", "a"], "no real pictures"),
         (["--pictures", "a", "b", "c"], "takes DATA alone"),
         (["--pictures", "a", "b", "--against", "c"], "--against has no effect"),

@@ -37,6 +37,9 @@ def test_what_was_measured_stands_beside_its_floor(trained: Path) -> None:
     shown = text(trained)
     assert "0.410 (0.380 to 0.440) | −0.002 (−0.020 to 0.020)" in shown
     assert "| coverage | 0.210 | 0.860 |" in shown
+    assert "| KID, second network | 0.620 (0.600 to 0.640) | 0.001 (−0.010 to 0.020) |" in shown
+    assert "| coverage, second network | 0.310 | 0.860 |" in shown
+    assert "at 112 px, second: ResNet at 64 px; not to be compared" in shown
     assert "| copies of training pictures | 1.2% | 0% |" in shown
     assert "**Only 21 pictures are held out.**" in shown
     assert "Far from the real pictures" in shown

