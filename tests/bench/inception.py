@@ -36,7 +36,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from imagegen.data.store import Images, in_channels, load_pictures
-from imagegen.evaluate.features import Extractor
+from imagegen.evaluate.extractor import Extractor
 from imagegen.settings import DataSettings
 from tests.bench.command import SETS
 

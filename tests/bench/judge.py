@@ -25,7 +25,7 @@ from imagegen.data import likeness
 from imagegen.data.store import KINDS, Images, load_pictures
 from imagegen.evaluate import features, metrics
 from imagegen.evaluate.copies import Index
-from imagegen.evaluate.features import Extractor
+from imagegen.evaluate.extractor import Extractor, Floats
 from imagegen.settings import DataSettings
 from tests.bench import inception
 
@@ -144,7 +144,7 @@ def compare(
     )
 
 
-def verdict(network: Extractor, real: features.Floats, generated: features.Floats) -> Verdict:
+def verdict(network: Extractor, real: Floats, generated: Floats) -> Verdict:
     """Return what a network says, of its features of both sets, (N, D) and (M, D)."""
     x, y = real.astype(np.float64), generated.astype(np.float64)
     kernels = metrics.kernels(x, y)
@@ -201,9 +201,7 @@ def compare_reconstructions(
     )
 
 
-def codec_verdict(
-    network: Extractor, originals: features.Floats, reconstructed: features.Floats
-) -> CodecVerdict:
+def codec_verdict(network: Extractor, originals: Floats, reconstructed: Floats) -> CodecVerdict:
     half = len(originals) // 2
     x, plain = originals[:half].astype(np.float64), originals[half:].astype(np.float64)
     coded = reconstructed[half:].astype(np.float64)

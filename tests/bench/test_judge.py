@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from imagegen.data.store import to_tensor
-from imagegen.evaluate.features import Extractor
+from imagegen.evaluate.extractor import Extractor
 from tests.bench import judge, sets
 
 
