@@ -152,6 +152,8 @@ class Family(nn.Module):
     """Pixels a side that are chosen for it, at most, where nobody sets them."""
     stands: ClassVar[bool] = False
     """Whether it can stand on an autoencoder."""
+    generates: bool = True
+    """Whether it can `sample`; a codec alone can't."""
     embeds: bool = False
     """Whether it is conditioned on image embeddings, and so can `sample_like` a given image."""
     completes: ClassVar[bool] = False

@@ -339,8 +339,15 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         plan = replace(plan, started=time.monotonic())
     _run(plan, config, precision, family, sampling, pictures, carried, talk, world)
     if plan.above is None:
-        asked = "" if family.condition.vocabulary is None else ' "WORDS"'
-        talk.say(f"draw with it: imagegen generate{asked} -m {plan.name} -n 16 --grid sheet.png")
+        talk.say(_next_command(plan.name, family))
+
+
+def _next_command(name: str, family: Family) -> str:
+    """Return what to do with a model that was just trained."""
+    if not family.generates:
+        return f"use it: imagegen train DATA --preset latent-flow --set autoencoder.name={name}"
+    prompt = "" if family.condition.vocabulary is None else ' "WORDS"'
+    return f"generate with: imagegen generate{prompt} -m {name} -n 16 --grid sheet.png"
 
 
 def _settle(plan: _Plan, layer: Layer, begun: bool) -> Layer | None:

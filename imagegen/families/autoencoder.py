@@ -172,6 +172,7 @@ class Autoencoder(Family):
         if model.kind == "universal":
             self.phases = tuple(phase for phase in self.phases if phase != "prior")
             self.drawn_by = ("codec",)
+            self.generates = False
             self.judged_by = "kid"  # never measured, and so the last weights are the model's
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             return

@@ -2,7 +2,7 @@
 
     python -m recipes.general.package MODEL NAME [--set train.lr=1e-3 ...]
 
-Writes imagegen/builtin/NAME: the settings, the weights in half precision with their sha256, and the
+Writes imagegen/builtin/NAME: the settings, the weights in half precision with their sha256, and a
 card. `--set` replaces settings, such as those of a fine-tuning that starts from the model: they are
 the lowest layer of `imagegen train --from builtin:NAME`.
 """
@@ -33,6 +33,18 @@ def half(model: registry.Model) -> bytes:
     return save(tensors, header)
 
 
+def card(target: registry.Model, model: registry.Model, digest: str) -> str:
+    """Return what is to be known of the weights, in Markdown."""
+    header, known = model.header(), registry.data(model)
+    return f"""# {target.name}
+
+Trained from scratch by imagegen on {known["pictures"]:,} pictures of the general collection
+(recipes/general/README.md; NOTICE there names the authors), fingerprint `{known["fingerprint"]}`:
+{header["step"]:,} steps of {header["config"]["train"]["batch_size"]}, settings in config.yaml.
+Weights in half precision, sha256 `{digest}`.
+"""
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -47,8 +59,7 @@ def main() -> None:
     digest = durable.write_checked(target.weights, half(model))
     layer = presets.resolve([], arguments.set, base=model.settings())
     durable.write(folder / "config.yaml", presets.dump(presets.check(layer)).encode())
-    card = (model.path / "card.md").read_text(encoding="utf-8")
-    durable.write(folder / "card.md", card.encode())
+    durable.write(folder / "card.md", card(target, model, digest).encode())
     size = target.weights.stat().st_size
     print(json.dumps({"name": target.name, "sha256": digest, "bytes": size}))
 
