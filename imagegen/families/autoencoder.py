@@ -213,7 +213,9 @@ class Autoencoder(Family):
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
         pictures = in_float32(self.codec.decode(latents))
-        return _from_rgba(pictures, self.shape[0]) if self.model.kind == "universal" else pictures
+        if self.model.kind != "universal":
+            return pictures
+        return _from_rgba(_saturated(pictures), self.shape[0])
 
     def decode_drawn(self, latents: Tensor) -> Tensor:
         """Map latents back as a flow has drawn them: of kind `fsq`, not yet at their levels."""
@@ -336,7 +338,8 @@ class Autoencoder(Family):
         background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
         with torch.set_grad_enabled(phase == "codec"):
             latents = _bounded(in_float32(self.codec.encode(images)))
-            decoded = in_float32(self.codec.decode(self._with_noise(latents, draws)))
+            noisy = self._with_noise(latents, draws)
+            decoded = _saturated(in_float32(self.codec.decode(noisy)))
             features = self._features_of(decoded, background) if self._uses_features else []
         with torch.no_grad():
             goals = self._features_of(images, background) if self._uses_features else []
@@ -407,6 +410,8 @@ UNIVERSAL_GRID = 32
 """Cells a side of the finest grid of a universal codec, for 64 pixels: sets its widths."""
 BOUND = 3.0
 """Latents of a universal codec lie between minus this and this."""
+OVERSHOOT = 1.05
+"""What a universal decoder's outputs are multiplied by before they are clamped."""
 NOISY = 0.5
 """Share of the pictures whose latents are mixed with noise in training."""
 MEANS, SCALE = 1.0, 0.1
@@ -459,6 +464,18 @@ def _scale_error(latents: Tensor, group: int) -> Tensor:
     mean = groups.mean((1, 3, 4))
     variance = groups.var((1, 3, 4), correction=0)
     return (mean.square() + (variance + 1e-4).log().square()).mean()
+
+
+def _saturated(rgba: Tensor) -> Tensor:
+    """Return what a universal decoder puts out as premultiplied RGBA in [-1, 1].
+
+    What is fully transparent, opaque, black or white comes out exactly so, without the small errors
+    that feature networks see in plain areas. Where it is clamped, gradients go straight through.
+    """
+    x = OVERSHOOT * rgba
+    x = x + (x.clamp(-1, 1) - x).detach()
+    alpha = x[:, 3:]
+    return torch.cat([torch.minimum(x[:, :3], alpha), alpha], dim=1)
 
 
 def to_rgba(images: Tensor) -> Tensor:

@@ -51,6 +51,21 @@ def test_other_sides_are_refused_with_the_nearest_that_work() -> None:
     assert "24 or 32" in (caught.value.hint or "")
 
 
+def test_colours_are_premultiplied_and_extremes_exact() -> None:
+    family = codec((4, 16, 16))
+    with torch.no_grad():
+        for parameter in family.codec.parameters():
+            parameter.mul_(3)
+        decoded = family.decode(torch.randn(4, 6, 2, 2))
+    assert (decoded[:, :3] <= decoded[:, 3:]).all()
+    assert decoded.min() == -1
+    assert decoded.max() == 1
+    decoded = family.decode(torch.randn(4, 6, 2, 2))
+    decoded.sum().backward()
+    assert family.codec.last.bias.grad is not None
+    assert family.codec.last.bias.grad.isfinite().all()
+
+
 def test_latents_are_bounded() -> None:
     family = codec((4, 16, 16))
     with torch.no_grad():
