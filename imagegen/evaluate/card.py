@@ -18,7 +18,8 @@ def text(model: registry.Model) -> str:
     took = "" if known.seconds is None else f" in {facts.duration(known.seconds)}"
     parts = [
         f"# {_plain(known.name)}",
-        f"A `{config.family}` model made by imagegen. It draws pictures of {facts.kind(known)}.",
+        f"A `{config.family}` model made by imagegen. It "
+        f"{'encodes and decodes' if known.is_codec else 'draws'} pictures of {facts.kind(known)}.",
         facts.verdict(known) if known.state == "current" else "",
         "## Training",
         _items(
@@ -31,7 +32,7 @@ def text(model: registry.Model) -> str:
         _evidence(known),
         "## Use",
         _use(known),
-        _items(*facts.uses()),
+        _items(*facts.uses(known)),
         "## Limits",
         _items(*facts.limits(known)),
     ]
@@ -39,6 +40,9 @@ def text(model: registry.Model) -> str:
 
 
 def _use(known: Facts) -> str:
+    if known.is_codec:
+        use = f"imagegen train DATA --preset latent-flow --set autoencoder.name={known.name}"
+        return f"    {use}\n    imagegen features {known.name} DATA"
     lines = [f"imagegen generate -m {known.name} --seed 42 -n 16"]
     if known.words:
         lines += [
@@ -68,6 +72,11 @@ def _data(known: Facts) -> list[str]:
 
 
 def _evidence(known: Facts) -> str:
+    if known.is_codec:
+        return (
+            "See what comes back from it: `imagegen postprocess FILE --op "
+            f"reconstruct:model={known.name} -o out.png`"
+        )
     measured = known.evaluation
     if measured is None or known.state != "current":
         was = "Measured with older weights" if known.state == "stale" else "Not measured yet"

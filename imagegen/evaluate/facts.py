@@ -178,6 +178,11 @@ class Facts:
     looks: dict[str, list[tuple[int, float]]]
     complaints: tuple[str, ...]
 
+    @property
+    def is_codec(self) -> bool:
+        """Whether it encodes and decodes pictures, but generates none by itself."""
+        return self.config.model.get("kind") == "universal"
+
 
 def gather(model: registry.Model) -> Facts:
     """Read a model's folder.
@@ -368,8 +373,10 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def uses() -> list[str]:
+def uses(facts: Facts) -> list[str]:
     """Return what the model is for, one sentence each."""
+    if facts.is_codec:
+        return ["Encoding pictures as latents, for other models to generate, and decoding them."]
     return [
         "Drawing new pictures of the kind it was trained on, at the size it was trained at.",
         "Looking into how such models learn: its pictures and its training can be repeated.",

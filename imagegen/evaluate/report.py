@@ -238,7 +238,7 @@ def render(
         measured=known.evaluation,
         verdict=facts.verdict(known),
         kind=facts.kind(known),
-        uses=facts.uses(),
+        uses=facts.uses(known),
         limits=facts.limits(known),
         copies_unclear=known.evaluation is not None and facts.copies_unclear(known.evaluation),
         copies_too_much=known.evaluation is not None and facts.copies_too_much(known.evaluation),

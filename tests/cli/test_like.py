@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,11 @@ def test_a_picture_that_is_none_is_named(call: Call) -> None:
 def test_a_codec_reconstructs_and_cannot_generate(call: Call, photo: Path) -> None:
     call("postprocess", photo, "--op", "reconstruct:model=codec", "-o", "again.png")
     assert Image.open("again.png").size == (30, 40)
+    card = Path(os.environ["IMAGEGEN_HOME"], "models/codec/card.md").read_text()
+    assert "encodes and decodes pictures" in card
+    assert "reconstruct:model=codec" in card
+    assert "generate -m codec" not in card
+    assert "can't generate" in call("evaluate", "codec", code=2).err
     answer = call("generate", "-m", "codec", code=2)
     assert "it can't generate any" in answer.err
     assert "latent-flow" in answer.err
