@@ -35,7 +35,7 @@ from imagegen import durable
 from imagegen.data import words
 from imagegen.data.store import batch_indices
 from imagegen.evaluate.extractor import GREY
-from imagegen.evaluate.extractors.resnet import FEATURES, SIDE, ConvNorm, ResNet
+from imagegen.evaluate.extractors.resnet import SIDE, WIDTHS, ConvNorm, ResNet
 from imagegen.train.muon import Muon
 from recipes.general.corruptions import CORRUPTIONS, Image, Rng, corrupt
 
@@ -191,15 +191,15 @@ class Trained(nn.Module):
     def __init__(self, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.network = ResNet(nn.BatchNorm2d).to(memory_format=torch.channels_last)
-        self.standardize = nn.BatchNorm1d(FEATURES, affine=False)
-        self.words = nn.Linear(FEATURES, vocabulary)
-        self.labels = nn.Linear(FEATURES, labels)
-        self.kinds = nn.Linear(FEATURES, len(KINDS) + 1)
-        self.strengths = nn.Linear(FEATURES, len(KINDS))
+        self.standardize = nn.BatchNorm1d(sum(WIDTHS), affine=False)
+        self.words = nn.Linear(sum(WIDTHS), vocabulary)
+        self.labels = nn.Linear(sum(WIDTHS), labels)
+        self.kinds = nn.Linear(sum(WIDTHS), len(KINDS) + 1)
+        self.strengths = nn.Linear(sum(WIDTHS), len(KINDS))
 
     def features(self, images: Tensor) -> Tensor:
         """Return (N, F) of pictures (N, 3, H, W), standardised over the batch."""
-        features: Tensor = self.standardize(self.network.pooled(images))
+        features: Tensor = self.standardize(self.network(images))
         return features
 
     def losses(self, one: Batch) -> dict[str, Tensor]:
@@ -244,30 +244,14 @@ def validate(model: Trained, collection: Collection) -> dict[str, float]:
     return {name: torch.cat(parts).float().mean().item() for name, parts in hits.items()}
 
 
-@torch.no_grad()
-def exported(model: Trained, collection: Collection) -> ResNet:
-    """Return the network for inference: normalisations folded, weights rounded to float16.
-
-    Its features are standardised over clean held-out pictures; channels that never vary are left
-    out.
-    """
+def exported(model: Trained) -> ResNet:
+    """Return the network for inference, its normalisations folded into the convolutions."""
     network = ResNet()
     pairs = zip(_convolutions(model.network), _convolutions(network), strict=True)
     for trained, folded in pairs:
         assert isinstance(trained.norm, nn.BatchNorm2d)
         fused = fuse_conv_bn_eval(trained.conv.eval(), trained.norm.eval())
-        folded.conv.load_state_dict({k: v.half().float() for k, v in fused.state_dict().items()})
-    rng = np.random.Generator(np.random.Philox(key=1))
-    rows = collection.held_out
-    pooled = torch.cat(
-        [
-            network.pooled(batch(collection, rows[i : i + BATCH], rng).images)
-            for i in range(0, len(rows), BATCH)
-        ]
-    )
-    spread = pooled.std(0)
-    network.mean.copy_(pooled.mean(0))
-    network.scale.copy_(torch.where(spread > 1e-4, 1 / spread.clamp_min(1e-4), 0))
+        folded.conv.load_state_dict(fused.state_dict())
     model.train()
     return network
 
@@ -278,11 +262,7 @@ def _convolutions(network: ResNet) -> list[ConvNorm]:
 
 def write_weights(network: ResNet, path: Path, origin: dict[str, object]) -> None:
     """Write the weights as float16, with their origin in the header and the sha256 beside them."""
-    statistics = ("mean", "scale")
-    state = {
-        name: (value if name in statistics else value.half()).contiguous()
-        for name, value in network.state_dict().items()
-    }
+    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     durable.write_checked(path, save(state, {"imagegen": json.dumps(origin)}))
 
 
@@ -383,7 +363,7 @@ class Run:
             "minutes": round(self.seconds / 60, 1),
             "held_out": {name: round(value, 4) for name, value in accuracies.items()},
         }
-        network = exported(self.model, self.collection)
+        network = exported(self.model)
         write_weights(network, self.out / "resnet.safetensors", origin)
         print(json.dumps(origin), flush=True)
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagegen.data.store import Images, batch_indices, to_tensor
+from imagegen.evaluate import whitening
 from imagegen.evaluate.extractor import (
     EXTRACTORS,
     Extractor,
@@ -119,14 +120,12 @@ def train(images: Images, report: Callable[[int, int], None]) -> Network:
 
 
 def _whiten(network: Network, images: Images) -> None:
-    """Fit the whitening to the directions in which the real pictures differ most."""
+    """Fit the whitening to the real pictures."""
     starts = range(0, len(images), 256)
-    means = torch.cat([network.grids(to_tensor(images[i : i + 256])) for i in starts]).double()
-    values, directions = torch.linalg.eigh(means.T.cov())
-    kept = slice(-network.whitening.shape[1], None)
-    scale = (values[kept] + 1e-3 * values[kept].mean()).clamp_min(1e-12).rsqrt()
-    network.mean.copy_(means.mean(0))
-    network.whitening.copy_(directions[:, kept] * scale)
+    means = torch.cat([network.grids(to_tensor(images[i : i + 256])) for i in starts])
+    mean, matrix = whitening.fit(means, FEATURES)
+    network.mean.copy_(mean)
+    network.whitening.copy_(matrix)
 
 
 def _contrast(x: Tensor) -> Tensor:

@@ -21,12 +21,22 @@ from torch import Tensor, nn
 from imagegen import durable
 from imagegen.data.store import Images
 from imagegen.errors import UserError
-from imagegen.evaluate.extractor import EXTRACTORS, Extractor, Report, resized_rgb
+from imagegen.evaluate import whitening
+from imagegen.evaluate.extractor import (
+    EXTRACTORS,
+    Extractor,
+    Floats,
+    Report,
+    cached_arrays,
+    digest,
+    resized_rgb,
+)
 
 WEIGHTS = Path(__file__).with_name("resnet.safetensors")
 WIDTHS = (24, 40, 80, 160)
 """Channels at a half, a quarter, an eighth and a sixteenth of the input's side."""
-FEATURES = sum(WIDTHS)
+FEATURES = 128
+"""Directions of the whitened features, at most."""
 SIDE, LARGEST = 64, 128
 """Pixels a side that pictures are fed at: 64, as in training, or up to 128 for larger ones."""
 
@@ -36,12 +46,24 @@ Norm = Callable[[int], nn.Module]
 
 @EXTRACTORS.register("resnet")
 def extractor(images: Images, device: torch.device, report: Report) -> Extractor:
-    """Return the network with its weights; grey, RGB and RGBA of any size become 64 to 128 px."""
+    """Return the network with its weights, its features whitened for these pictures.
+
+    Grey, RGB and RGBA pictures of any size are fed at 64 to 128 pixels a side.
+    """
     side = min(max(*images.shape[2:], SIDE), LARGEST)
     network, sha256 = load()
+    prepare = partial(resized_rgb, side=side)
+    key = f"resnet{side}-{sha256[:12]}-{digest(images)}"
+
+    def fitted() -> dict[str, Floats]:
+        plain = Extractor("resnet", "", "", network, prepare)
+        mean, matrix = whitening.fit(torch.from_numpy(plain(images, report)).sqrt(), FEATURES)
+        return {"mean": mean.float().numpy(), "matrix": matrix.float().numpy()}
+
+    fit = {name: torch.from_numpy(array) for name, array in cached_arrays(key, fitted).items()}
+    whitened = Whitened(network, fit["mean"], fit["matrix"]).to(device)
     name = f"ResNet (captions of icons and drawings) at {side} px"
-    key = f"resnet{side}-{sha256[:12]}"
-    return Extractor("resnet", name, key, network.to(device), partial(resized_rgb, side=side))
+    return Extractor("resnet", name, key, whitened, prepare)
 
 
 def load(path: Path = WEIGHTS) -> tuple[ResNet, str]:
@@ -66,33 +88,48 @@ def load(path: Path = WEIGHTS) -> tuple[ResNet, str]:
 class ResNet(nn.Module):
     """RGB pictures in, the mean of each channel of four resolutions out.
 
-    The early ones respond to noise, blur and compression, the late ones to what is shown.
+    Early channels respond to noise, blur and compression, late ones to what is shown.
     """
-
-    mean: Tensor
-    scale: Tensor
 
     def __init__(self, norm: Norm | None = None) -> None:
         """Build the network; without `norm`, normalisations are folded into the convolutions."""
         super().__init__()
         self.stem = ConvNorm(3, WIDTHS[0], kernel=4, stride=2, norm=norm)
         self.stages = nn.ModuleList(Stage(a, b, norm) for a, b in pairwise(WIDTHS))
-        self.register_buffer("mean", torch.zeros(FEATURES))
-        self.register_buffer("scale", torch.ones(FEATURES))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, 3, H, W) in [0, 255] to (N, 304), about standardised for pictures like those it
-        was trained on."""
-        return (self.pooled(x) - self.mean) * self.scale
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """Map (N, 3, H, W) in [0, 255] to the mean of each channel, (N, 304), not negative."""
+        """Map (N, 3, H, W) in [0, 255] to (N, 304), not negative."""
         x = F.relu(self.stem((x - 127.5) / 64))
         means = [x.mean((2, 3))]
         for stage in self.stages:
             x = stage(x)
             means.append(x.mean((2, 3)))
         return torch.cat(means, dim=1)
+
+
+class Whitened(nn.Module):
+    """Features of the network that are whitened for a set of real pictures, and of one length.
+
+    The mean of a rectified channel has a long tail, and channels go up and down together: with
+    plain means the kernel distance would be that of a few odd pictures, and corruptions would not
+    show. Hence square roots, whitening and normalisation.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, network: ResNet, mean: Tensor, matrix: Tensor) -> None:
+        """Take a network, and what `whitening.fit` returns for the roots of its features."""
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("matrix", matrix.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) in [0, 255] to (N, D), each of length sqrt(D)."""
+        whitened = (self.network(x).sqrt() - self.mean) @ self.matrix
+        features: Tensor = F.normalize(whitened, dim=1) * self.matrix.shape[1] ** 0.5
+        return features
 
 
 class Stage(nn.Module):

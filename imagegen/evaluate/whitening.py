@@ -1,0 +1,24 @@
+"""Features whose directions count alike, for the set of pictures they were fitted to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def fit(features: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return the mean, (F,), and a matrix, (F, D), that whiten features, float64.
+
+    The directions are those in which the features differ most. There are at most a fourth as many
+    as there are pictures: few enough for these to fill them.
+
+    Args:
+        features: (N, F), of the real pictures, N at least 2.
+        most: directions at most.
+    """
+    features = features.double()
+    count = max(2, min(most, len(features) // 4))
+    values, directions = torch.linalg.eigh(features.T.cov())
+    values, directions = values[-count:], directions[:, -count:]
+    scale = (values + 1e-3 * values.mean()).clamp_min(1e-12).rsqrt()
+    return features.mean(0), directions * scale
