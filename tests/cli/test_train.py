@@ -457,7 +457,7 @@ def test_what_is_not_set_is_chosen_and_kept(
 ) -> None:
     from imagegen.train import choose
 
-    def estimate(layer):
+    def estimate(layer, mixed=False):
         size, width = layer.get(("data", "size")), layer.get(("model", "width"))
         return choose.Estimate(0.1, 1e6 * 8 / width / size, 2e4 if size > 20 else 1e3, 10**9, 60)
 
