@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 
 
-def fit(features: Tensor, most: int) -> tuple[Tensor, Tensor]:
+def fit(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the mean, (F,), and a matrix, (F, D), that whiten features, float64.
 
-    The directions are those in which the features differ most. There are at most a fourth as many
-    as there are pictures: few enough for these to fill them.
+    The directions are those in which the features differ most.
 
     Args:
         features: (N, F), of the real pictures, N at least 2.
-        most: directions at most.
+        count: D. With too many for N pictures these lie further apart than others of their kind,
+            and precision sees nothing.
     """
     features = features.double()
-    count = max(2, min(most, len(features) // 4))
     values, directions = torch.linalg.eigh(features.T.cov())
     values, directions = values[-count:], directions[:, -count:]
     scale = (values + 1e-3 * values.mean()).clamp_min(1e-12).rsqrt()

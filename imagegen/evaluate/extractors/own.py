@@ -123,7 +123,7 @@ def _whiten(network: Network, images: Images) -> None:
     """Fit the whitening to the real pictures."""
     starts = range(0, len(images), 256)
     means = torch.cat([network.grids(to_tensor(images[i : i + 256])) for i in starts])
-    mean, matrix = whitening.fit(means, FEATURES)
+    mean, matrix = whitening.fit(means, network.whitening.shape[1])
     network.mean.copy_(mean)
     network.whitening.copy_(matrix)
 

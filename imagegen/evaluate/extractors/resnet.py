@@ -35,8 +35,8 @@ from imagegen.evaluate.extractor import (
 WEIGHTS = Path(__file__).with_name("resnet.safetensors")
 WIDTHS = (24, 40, 80, 160)
 """Channels at a half, a quarter, an eighth and a sixteenth of the input's side."""
-FEATURES = 128
-"""Directions of the whitened features, at most."""
+FEATURES = 64
+"""Directions of the whitened features, at most; an eighth of the number of pictures if less."""
 SIDE, LARGEST = 64, 128
 """Pixels a side that pictures are fed at: 64, as in training, or up to 128 for larger ones."""
 
@@ -57,7 +57,8 @@ def extractor(images: Images, device: torch.device, report: Report) -> Extractor
 
     def fitted() -> dict[str, Floats]:
         plain = Extractor("resnet", "", "", network, prepare)
-        mean, matrix = whitening.fit(torch.from_numpy(plain(images, report)).sqrt(), FEATURES)
+        count = max(2, min(FEATURES, len(images) // 8))
+        mean, matrix = whitening.fit(torch.from_numpy(plain(images, report)).sqrt(), count)
         return {"mean": mean.float().numpy(), "matrix": matrix.float().numpy()}
 
     fit = {name: torch.from_numpy(array) for name, array in cached_arrays(key, fitted).items()}
