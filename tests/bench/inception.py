@@ -5,8 +5,9 @@
 EfficientNet-Lite0 may become part of a training loss, and then favours what was trained on it. This
 network shares neither its architecture nor its training. It was made for content moderation: it
 sorts pictures into drawing, hentai, neutral, porn and sexy (GantMan/nsfw_model, MIT, in the npm
-package nsfwjs). Training started from ImageNet's weights, and the convolutions below `mixed6` are
-marked as frozen there. It serves on this bench only: the product never loads it.
+package nsfwjs). Its manifest marks the convolutions below `mixed6` as frozen, so they are most
+likely ImageNet's; that could not be checked. It serves on this bench only: the product never loads
+it.
 
 The package is downloaded with npm and converted, once, into the user's cache. The command checks
 the result: normalisation must turn what photographs do to each convolution into values of variance

@@ -251,17 +251,48 @@ def correlations(found: Sequence[Answer]) -> list[dict[str, Any]]:
     return sorted(records, key=lambda one: (one["over"], one["beside"], one["judge"]))
 
 
+def grain(pictures: Pictures, count: int) -> list[dict[str, Any]]:
+    """Return what EfficientNet-Lite0 says of faint noise, on white grounds and elsewhere."""
+    real, known = known_pictures(pictures, count)
+    others = known[UNDAMAGED].images
+    white = (others == 255).all(1, keepdims=True)
+    noise = noisy(others, 2)
+    cleaned = np.where((noise >= 248).all(1, keepdims=True), np.uint8(255), noise)
+    rows = {
+        "none": others,
+        "0.5": noisy(others, 0.5),
+        "1": noisy(others, 1),
+        "2": noise,
+        "2, where not white": np.where(white, others, noise),
+        "2, where white": np.where(white, noise, others),
+        "2, then 248 and above white": cleaned,
+    }
+    lite, _ = features.choose("efficientnet", real[:1], torch.device("cpu"))
+    x = lite(real).astype(np.float64)
+    found = []
+    for what, images in rows.items():
+        kid = metrics.kid(metrics.kernels(x, lite(images).astype(np.float64)))
+        print(f"noise {what}: {kid:.4f}", flush=True)
+        found.append({"grain": what, "judge": FIRST, "pictures": len(real), "kid": kid})
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.second_judge")
     parser.add_argument("folder", type=Path, help="zips made by tests.bench.sets")
     parser.add_argument("--sets", nargs="+", default=["emoji", "dcss", "textures"])
     parser.add_argument("--count", type=int, default=500, help="pictures a side (default: 500)")
     parser.add_argument("--fed", type=int, default=inception.FED, help="side Inception is fed")
+    parser.add_argument("--grain", action="store_true", help="only faint noise, by Lite0")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.sets:
         settings = DataSettings(size=64, channels="rgb")
         pictures = load_pictures(str(given.folder / f"{name}.zip"), settings)
+        if given.grain:
+            faint = grain(pictures, given.count)
+            results.append("second_judge", [{"set": name, **one} for one in faint])
+            continue
         found = answers(name, pictures, given.count, given.fed)
         print(f"\n{table(found)}\n", flush=True)
         agreeing = correlations(found)
