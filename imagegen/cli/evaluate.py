@@ -146,10 +146,10 @@ def _described(record: dict[str, Any]) -> Iterator[str]:
     for warning in record["warnings"]:
         yield f"warning: {warning}"
     yield ""
-    yield f"{'':26}{record['network']:28}{second['network']}"
+    yield f"{'':26}{record['network']:36}{second['network']}"
     for key, name in (("kid", "KID (lower is better)"), ("floor", "  floor")):
-        yield f"{name:26}{_ranged(record, key):28}{_ranged(second, key)}"
-    yield f"{'coverage':26}{_coverage(record):28}{_coverage(second)}"
+        yield f"{name:26}{_ranged(record, key):36}{_ranged(second, key)}"
+    yield f"{'coverage':26}{_coverage(record):36}{_coverage(second)}"
     equal = record["equal_sizes"]
     if equal is not None:
         yield ""
