@@ -258,9 +258,9 @@ def render(
 
 
 def _kid_charts(known: Facts) -> list[tuple[NetworkScores, charts.Intervals]]:
-    """Return what each feature network measured, and its chart."""
+    """Return what each feature network measured, and its chart; nothing without the first one."""
     measured = known.evaluation
-    if measured is None:
+    if measured is None or measured.kid is None:
         return []
     found = [measured, *([measured.second] if measured.second else [])]
     return [(one, chart) for one in found if (chart := _kid_chart(one))]

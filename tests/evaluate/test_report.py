@@ -159,6 +159,16 @@ def test_what_can_be_read_of_an_evaluation_is_shown(trained: Path) -> None:
     assert words(done.html).count("measured by imagegen evaluate smileys") == 2
 
 
+def test_both_networks_have_a_chart(trained: Path) -> None:
+    evaluation(trained)
+    shown = words(made(trained).html)
+    assert "Second network: ResNet at 64 px" in shown
+    assert "0.600 to 0.640 for generated, −0.010 to 0.020 for real" in shown
+    assert "Coverage 31%, of real pictures 86%" in shown
+    evaluation(trained, second=None)
+    assert "Second network" not in words(made(trained).html)
+
+
 def test_every_value_may_be_missing(trained: Path) -> None:
     whole = evaluation(trained)
     for key in whole.keys() - {"weights"}:
