@@ -155,8 +155,7 @@ def test_what_can_be_read_of_an_evaluation_is_shown(trained: Path) -> None:
     done = made(trained)
     assert done.warnings[0] == "evaluation.json: can't make sense of kid, labels, pairs"
     assert "0.905" in done.html
-    # Nothing is known of copies and fidelity; the second network's distance could be read.
-    assert words(done.html).count("measured by imagegen evaluate smileys") == 2
+    assert words(done.html).count("measured by imagegen evaluate smileys") == 3
 
 
 def test_both_networks_have_a_chart(trained: Path) -> None:
