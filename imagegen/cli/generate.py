@@ -328,7 +328,6 @@ def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images | De
     """
     from imagegen.data.store import read_part
     from imagegen.families import FAMILIES
-    from imagegen.images.reading import BadPictureError
 
     if not family.completes:
         able = ", ".join(name for name, kind in FAMILIES.items() if kind.completes)
@@ -337,20 +336,19 @@ def _upper_part(path: Path, family: Family, config: Config) -> tuple[Images | De
             f"these can: {able}",
         )
     channels, height, width = family.shape
-    try:
-        data = path.read_bytes()
-        known = read_part(data, width, channels, family.depth, config.data)
-    except OSError as error:
-        raise UserError(f"--complete: cannot read {path}: {error.strerror}", _PART) from None
-    except BadPictureError as error:
-        raise UserError(f"--complete: cannot read {path}: {error}", _PART) from None
+    known, digest = _read_picture(
+        "--complete",
+        path,
+        lambda data: read_part(data, width, channels, family.depth, config.data),
+        _PART,
+    )
     if known.shape[1] >= height:
         raise SettingsError(
             f"--complete {path}: at the model's width it is {width}x{known.shape[1]} pixels, and "
             f"pictures are {width}x{height}: nothing is missing",
             _PART,
         )
-    return known, hashlib.sha256(data).hexdigest()
+    return known, digest
 
 
 def _resembled(path: Path, family: Family, config: Config) -> tuple[Images | DeepImages, str]:
@@ -361,7 +359,6 @@ def _resembled(path: Path, family: Family, config: Config) -> tuple[Images | Dee
         UserError: if the file can't be read.
     """
     from imagegen.data.store import read_whole
-    from imagegen.images.reading import BadPictureError
 
     if not family.embeds:
         raise SettingsError(
@@ -369,12 +366,28 @@ def _resembled(path: Path, family: Family, config: Config) -> tuple[Images | Dee
             "train one with them: --preset latent-flow --set model.embedding=efficientnet "
             "--set autoencoder.name=builtin:codec",
         )
-    hint = "give a picture file, such as a PNG"
+    return _read_picture(
+        "--like",
+        path,
+        lambda data: read_whole(data, family.shape[0], family.depth, config.data),
+        "give a picture file, such as a PNG",
+    )
+
+
+def _read_picture(
+    flag: str, path: Path, decode: Callable[[bytes], Images | DeepImages], hint: str
+) -> tuple[Images | DeepImages, str]:
+    """Read the picture file that a flag names; return what is decoded, and the file's sha256.
+
+    Raises:
+        UserError: if the file can't be read or is no picture.
+    """
+    from imagegen.images.reading import BadPictureError
+
     try:
         data = path.read_bytes()
-        image = read_whole(data, family.shape[0], family.depth, config.data)
+        return decode(data), hashlib.sha256(data).hexdigest()
     except OSError as error:
-        raise UserError(f"--like: cannot read {path}: {error.strerror}", hint) from None
+        raise UserError(f"{flag}: cannot read {path}: {error.strerror}", hint) from None
     except BadPictureError as error:
-        raise UserError(f"--like: cannot read {path}: {error}", hint) from None
-    return image, hashlib.sha256(data).hexdigest()
+        raise UserError(f"{flag}: cannot read {path}: {error}", hint) from None

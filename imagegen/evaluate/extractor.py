@@ -31,8 +31,6 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 _BATCH = 32
-GREY = 127.0
-"""Background of transparent pictures, of 255: both white and black objects show on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +75,10 @@ EXTRACTORS: Catalog[Factory] = Catalog("feature network", "imagegen evaluate --h
 
 
 def resized_rgb(images: Images, side: int) -> Tensor:
-    """Turn uint8 pictures, (N, C, H, W), into RGB of side x side pixels, float32 in [0, 255].
+    """Turn uint8 pictures, (N, C, H, W), into what networks are fed, see `efficientnet.fed`."""
+    from imagegen.nn import efficientnet
 
-    Grey becomes RGB, transparent pictures (colours multiplied by alpha) lie on GREY; the scaling
-    is bicubic, antialiased, and does not keep the aspect ratio.
-    """
-    import torch.nn.functional as F
-
-    x = (to_tensor(images) + 1) * 127.5
-    if x.shape[1] == 4:
-        x = x[:, :3] + (1 - x[:, 3:] / 255) * GREY
-    elif x.shape[1] == 1:
-        x = x.repeat(1, 3, 1, 1)
-    if x.shape[2:] != (side, side):
-        x = F.interpolate(x, size=(side, side), mode="bicubic", antialias=True)
-    return x.clamp(0, 255)
+    return efficientnet.fed(to_tensor(images), side)
 
 
 def digest(images: Images) -> str:

@@ -308,7 +308,7 @@ class Autoencoder(Family):
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
         if self.model.kind == "universal":
-            return _bounded(in_float32(self.codec.encode(to_rgba(images)))), images.new_zeros(())
+            return _bounded(in_float32(self.codec.encode(_to_rgba(images)))), images.new_zeros(())
         raw = in_float32(self.codec.encode(images))
         if self.model.kind == "half":
             return raw, raw.new_zeros(())
@@ -332,7 +332,7 @@ class Autoencoder(Family):
         so that transparency counts.
         """
         model, draws = self.model, batch.draws
-        images = to_rgba(batch.images)
+        images = _to_rgba(batch.images)
         if model.crop:
             images = _random_crops(images, model.crop, draws)
         background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
@@ -478,7 +478,7 @@ def _saturated(rgba: Tensor) -> Tensor:
     return torch.cat([torch.minimum(x[:, :3], alpha), alpha], dim=1)
 
 
-def to_rgba(images: Tensor) -> Tensor:
+def _to_rgba(images: Tensor) -> Tensor:
     """Return pictures of 1, 3 or 4 channels as RGBA, (N, 4, H, W) in [-1, 1]."""
     if images.shape[1] == RGBA:
         return images

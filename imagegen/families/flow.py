@@ -21,7 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.families.autoencoder import Autoencoder, to_rgba
+from imagegen.families.autoencoder import Autoencoder
 from imagegen.family import FAMILIES, Batch, Family, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
@@ -145,7 +145,7 @@ class Flow(Family):
             return pooled(latents)
         if self._embedder is None:  # loaded when it is needed, not to sample
             self._embedder = SemanticEmbedder(self.device)
-        return self._embedder(to_rgba(images))
+        return self._embedder(images)
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the error of the velocities; in the last stage of some and of the jumps of others.

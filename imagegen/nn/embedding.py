@@ -32,8 +32,6 @@ SEMANTIC = 64
 """Numbers of an embedding of kind `efficientnet`."""
 SIDE = 64
 """Pixels a side at which images are embedded."""
-GREY = 127.0
-"""Background of transparent images: what EfficientNet's input is normalised around."""
 WHITENING = Path(__file__).parents[1] / "builtin" / "embedding.safetensors"
 """Mean, (1280,), and whitened principal components, (1280, SEMANTIC), of features of the general
 collection (recipes/general/embedding.py)."""
@@ -89,19 +87,10 @@ class SemanticEmbedder:
             k: v.to(device) for k, v in load(durable.read_checked(WHITENING)[0]).items()
         }
 
-    def __call__(self, rgba: Tensor) -> Tensor:
-        """Map RGBA images, (N, 4, H, W) in [-1, 1], premultiplied, to (N, SEMANTIC)."""
-        features: Tensor = self._network(feed(rgba))
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map images, (N, C, H, W) in [-1, 1], RGBA premultiplied, to (N, SEMANTIC)."""
+        features: Tensor = self._network(efficientnet.fed(images, SIDE))
         return (features - self._whitening["mean"]) @ self._whitening["components"]
-
-
-def feed(rgba: Tensor) -> Tensor:
-    """Return RGBA images as EfficientNet is fed: (N, 3, SIDE, SIDE) in [0, 255]."""
-    x = (rgba + 1) * 127.5
-    x = x[:, :3] + (1 - x[:, 3:] / 255) * GREY
-    if x.shape[2:] != (SIDE, SIDE):
-        x = F.interpolate(x, size=(SIDE, SIDE), mode="bicubic", antialias=True)
-    return x.clamp(0, 255)
 
 
 def attached(latents: Tensor, embeddings: Tensor) -> Tensor:

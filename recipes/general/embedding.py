@@ -17,7 +17,7 @@ from safetensors.torch import save
 from imagegen import durable
 from imagegen.data.store import load_pictures, to_tensor
 from imagegen.nn import efficientnet
-from imagegen.nn.embedding import SEMANTIC, WHITENING, feed
+from imagegen.nn.embedding import SEMANTIC, SIDE, WHITENING
 from imagegen.settings import DataSettings
 
 
@@ -41,7 +41,10 @@ def main() -> None:
     rows = np.random.default_rng(0).permutation(len(images))[: arguments.count]
     network = efficientnet.load()
     with torch.inference_mode():
-        parts = [network(feed(to_tensor(images[part]))) for part in np.array_split(rows, 250)]
+        parts = [
+            network(efficientnet.fed(to_tensor(images[part]), SIDE))
+            for part in np.array_split(rows, 250)
+        ]
     WHITENING.parent.mkdir(exist_ok=True)
     durable.write_checked(WHITENING, save(whitening(torch.cat(parts).double())))
 
