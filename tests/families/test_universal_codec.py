@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imagegen.errors import SettingsError
-from imagegen.families.autoencoder import BOUND, Autoencoder
+from imagegen.families.autoencoder import BOUND, Autoencoder, _random_crops
 from imagegen.family import Batch, Condition, Shape
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
@@ -64,6 +64,20 @@ def test_colours_are_premultiplied_and_extremes_exact() -> None:
     decoded.sum().backward()
     assert family.codec.last.bias.grad is not None
     assert family.codec.last.bias.grad.isfinite().all()
+
+
+def test_of_sides_shorter_than_a_square_all_is_trained_on() -> None:
+    images = torch.rand(3, 4, 32, 16)
+    crops = _random_crops(images, 24, Draws(0, 3))
+    assert crops.shape == (3, 4, 24, 16)
+    windows = images.unfold(2, 24, 1).movedim(-1, 3)  # every place that they could come from
+    assert all((windows[row] == crops[row][:, None]).all((0, 2, 3)).any() for row in range(3))
+
+
+@pytest.mark.parametrize("setting", [{"crop": 8}, {"perceptual": 0.1}])
+def test_what_only_a_universal_codec_has_is_refused_elsewhere(setting: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match="not for kind kl"):
+        Autoencoder(Autoencoder.Model(width=8, **setting), (4, 16, 16), Condition())
 
 
 def test_latents_are_bounded() -> None:
