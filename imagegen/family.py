@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from imagegen.catalog import Catalog
 from imagegen.data.words import Vocabulary
+from imagegen.errors import SettingsError
 from imagegen.nn.conditioner import Conditioner, Told
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
@@ -257,6 +258,19 @@ class Family(nn.Module):
             dataset_size: pictures in the training set.
         """
         return 0.0
+
+    def check_generates(self) -> None:
+        """Check that it can `sample`, before anything is read or drawn for it.
+
+        Raises:
+            SettingsError: if it is a codec alone.
+        """
+        if not self.generates:
+            raise SettingsError(
+                "a universal codec encodes and decodes pictures; it can't generate any",
+                "train a model on its latents: imagegen train DATA --preset latent-flow "
+                "--set autoencoder.name=CODEC",
+            )
 
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
         """Draw len(noise) pictures.

@@ -142,6 +142,7 @@ def generate(
     from imagegen.sample.draw import draw
 
     family, weights = registry.load(found)
+    family.check_generates()
     ask = tell.parse(family.condition, label, prompt)
     if guidance is not None and not (family.condition.can_be_asked or family.embeds):
         raise SettingsError(

@@ -84,6 +84,7 @@ def make(model: registry.Model, training_pictures: bool = False) -> Report:
     from imagegen.sample.tell import Ask
 
     family, _ = registry.load(model)
+    family.check_generates()
     known = facts.gather(model)
     layer = presets.Layer(known.config.model_dump(mode="json"), {(): f"model {model.name}"})
     kind = FAMILIES[known.config.family].Sampling

@@ -136,6 +136,7 @@ def model(
     sampling = presets.check_section(FAMILIES[config.family].Sampling, "sample", layer)
     device = pick_device(config.device)
     family, weights = registry.load(found)
+    family.check_generates()
     known = registry.data(found)
     index = copies.of(found) if found.index.is_file() else None
     notes: tuple[str, ...] = ()

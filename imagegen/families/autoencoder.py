@@ -295,11 +295,7 @@ class Autoencoder(Family):
         Raises:
             SettingsError: of kind `universal`, which has nothing to generate latents with.
         """
-        if self.model.kind == "universal":
-            raise SettingsError(
-                "a universal codec encodes and decodes pictures; it can't generate any",
-                "train a model on its latents: imagegen train DATA --preset latent-flow",
-            )
+        self.check_generates()
         start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
         untold = told.nothing() if is_led(told, options.guidance) else None
         network = flow.guided(
