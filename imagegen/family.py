@@ -157,6 +157,8 @@ class Family(nn.Module):
     """Whether it can `sample`; a codec alone can't."""
     embeds: bool = False
     """Whether it is conditioned on image embeddings, and so can `sample_like` a given image."""
+    initial_images: int = 0
+    """How many training images `initialize` needs, at most; 0 if it does nothing."""
     completes: ClassVar[bool] = False
     """Whether it can `complete` pictures."""
     has_likelihood: ClassVar[bool] = False
@@ -212,6 +214,13 @@ class Family(nn.Module):
             SettingsError: as `__init__`.
         """
         raise NotImplementedError
+
+    def initialize(self, images: Tensor) -> None:
+        """Set initial weights that follow from training images; called once, before training.
+
+        Args:
+            images: up to `initial_images` of them, (N, C, H, W) in [-1, 1].
+        """
 
     def due(self, progress: float) -> tuple[str, ...]:
         """Return the phases that are trained when `progress` of the training is done."""

@@ -94,6 +94,8 @@ class Autoencoder(Family):
         crop: Annotated[int, Field(ge=0, multiple_of=8)] = 0
         """Side of the random training crops in pixels, of kind `universal`; 0 trains on whole
         pictures. Sides that are shorter are kept whole."""
+        freeze_encoder: bool = False
+        """Train only the decoder, of kind `universal`: models over the latents remain valid."""
         kl: Annotated[float, Field(ge=0)] = 3e-1
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
@@ -139,11 +141,13 @@ class Autoencoder(Family):
                 f"{MOST_CODES:,} different tokens",
                 "take fewer or smaller ones",
             )
-        if model.kind != "universal" and (model.crop or model.perceptual):
-            raise SettingsError(
-                f"model.crop, model.perceptual: not for kind {model.kind}",
-                "leave them out, or set model.kind=universal",
-            )
+        if model.kind != "universal":
+            for name in ("crop", "perceptual", "freeze_encoder"):
+                if getattr(model, name):
+                    raise SettingsError(
+                        f"model.{name}: not for kind {model.kind}",
+                        "leave it out, or set model.kind=universal",
+                    )
         self.factor = _factor(shape, model.kind)
         self._features: Features | None = None
         height, width = (side // self.factor for side in shape[1:])
@@ -164,7 +168,7 @@ class Autoencoder(Family):
                 grids,
                 model.width,
                 (model.encoder_blocks or model.blocks, model.blocks),
-                straight=model.kind != "fsq",  # few levels are better used without
+                linear=model.kind != "fsq",  # few levels are better used without
             )
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
@@ -178,6 +182,7 @@ class Autoencoder(Family):
             self.phases = tuple(phase for phase in self.phases if phase != "prior")
             self.drawn_by = ("codec",)
             self.generates = False
+            self.initial_images = INITIAL_IMAGES
             self.judged_by = "kid"  # never measured, and so the last weights are the model's
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             return
@@ -185,6 +190,11 @@ class Autoencoder(Family):
         edge: Edge = "replicate" if model.tile else "zeros"
         self.prior = Unet(self.numbers, (height, width), 1, model.prior_width, 1, told, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def initialize(self, images: Tensor) -> None:
+        """Start a universal codec as a linear one; see `Family.initialize`."""
+        assert isinstance(self.codec, Codec)
+        self.codec.initialize(_to_rgba(images), 1 / OVERSHOOT)
 
     def due(self, progress: float) -> tuple[str, ...]:
         """Return the phases to train: the discriminator comes in late, and so may the flow."""
@@ -337,8 +347,9 @@ class Autoencoder(Family):
         if model.crop:
             images = _random_crops(images, model.crop, draws)
         background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
-        with torch.set_grad_enabled(phase == "codec"):
+        with torch.set_grad_enabled(phase == "codec" and not model.freeze_encoder):
             latents = _bounded(in_float32(self.codec.encode(images)))
+        with torch.set_grad_enabled(phase == "codec"):
             noisy = self._with_noise(latents, draws)
             decoded = _saturated(in_float32(self.codec.decode(noisy)))
             features = self._features_of(decoded, background) if self._uses_features else []
@@ -348,7 +359,8 @@ class Autoencoder(Family):
             lead = self.discriminator(goals) - self.discriminator(features)
             return F.softplus(-lead).mean(), {"lead": lead.detach().mean()}
         loss = _unlikeness(decoded, images) + MEANS * _window(decoded - images).abs().mean()
-        loss = loss + SCALE * _scale_error(latents, self.together)
+        if not model.freeze_encoder:
+            loss = loss + SCALE * _scale_error(latents, self.together)
         logs = {"mse": (decoded.detach() - images).square().mean()}
         if model.perceptual:
             distance = perceptual_distance(features, goals)
@@ -409,10 +421,12 @@ RGBA = 4
 """Channels that the network of a universal codec sees."""
 UNIVERSAL_GRID = 32
 """Side of a universal codec's finest feature map for 64x64 pixels; determines its widths."""
-BOUND = 3.0
+BOUND = 8.0
 """Latents of a universal codec lie between minus this and this."""
 OVERSHOOT = 1.05
 """Scale of a universal decoder's outputs before they are clamped."""
+INITIAL_IMAGES = 2_000
+"""Training images that determine the linear path that a universal codec starts with."""
 NOISY = 0.5
 """Share of the training samples whose latents are noised."""
 MEANS, SCALE = 1.0, 0.1

@@ -15,15 +15,17 @@ PATCH = 2
 DETAIL = 24
 """Channels at the full size, where pictures are drawn. Shuffling pixels back out of channels leaves
 a pattern of dots along edges, for longer than a short training lasts."""
+LEAST_DEVIATION = 1e-2
+"""Standard deviation of a principal component, for pixels in [-1, 1], that counts as this at least:
+about one level of 255."""
 
 
 class Codec(nn.Module):
     """Pictures to latents and back; convolutions only, so for pictures of any size.
 
-    Beside a way through many layers there can be a straight one, each half of it a matrix between
-    the pixels of a cell and its numbers: fine detail, which a short training does not get through
-    the layers, comes through there. With a hint from Chen et al. 2024 (arXiv 2410.10733, section
-    3.2), where such ways are fixed.
+    Beside the layers there can be a linear path, in each half one matrix between the pixels of a
+    cell and its latents. It carries the fine detail that takes the layers long to learn. Similar to
+    the shortcuts of Chen et al. 2024 (arXiv 2410.10733, section 3.2), which are fixed.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class Codec(nn.Module):
         width: int,
         blocks: tuple[int, int],
         *,
-        straight: bool,
+        linear: bool,
     ) -> None:
         """Build both halves.
 
@@ -46,7 +48,7 @@ class Codec(nn.Module):
             grids: cells a side on each grid, finest first.
             width: channels on grids of up to 8 cells a side; finer grids have fewer.
             blocks: residual blocks on each grid, in the encoder and in the decoder.
-            straight: whether there is a straight way; the layers begin as nothing beside it.
+            linear: whether there is a linear path; the layers start with an output of zero.
         """
         super().__init__()
         widths = [width_at(width, (grid, grid)) for grid in grids]
@@ -69,26 +71,52 @@ class Codec(nn.Module):
         self.finer = nn.Conv2d(widths[0], DETAIL, 1)
         self.detail = conv3(DETAIL, DETAIL, self.edge)
         self.last = conv3(DETAIL, channels, self.edge)
-        self.there: nn.Sequential | None = None
-        self.back: nn.Sequential | None = None
-        if straight:
-            factor = PATCH * 2 ** (len(grids) - 1)
-            pixels = channels * factor**2
-            self.there = nn.Sequential(nn.PixelUnshuffle(factor), nn.Conv2d(pixels, outputs, 1))
-            self.back = nn.Sequential(nn.Conv2d(latents, pixels, 1), nn.PixelShuffle(factor))
-            nn.init.zeros_(self.latent.weight)
-            nn.init.zeros_(self.last.weight)
+        self.factor = PATCH * 2 ** (len(grids) - 1)
+        self.linear_encoder: nn.Conv2d | None = None
+        self.linear_decoder: nn.Conv2d | None = None
+        if linear:
+            pixels = channels * self.factor**2
+            self.linear_encoder = nn.Conv2d(pixels, outputs, 1)
+            self.linear_decoder = nn.Conv2d(latents, pixels, 1)
+            for parameter in (*self.latent.parameters(), *self.last.parameters()):
+                nn.init.zeros_(parameter)
+
+    @torch.no_grad()
+    def initialize(self, images: Tensor, scale: float) -> None:
+        """Set the linear path to the principal components of the cells of images.
+
+        Latents are the first components, each of unit variance, so that a codec starts as the best
+        linear one.
+
+        Args:
+            images: (N, C, H, W); there must be a linear path.
+            scale: of what `decode` returns, relative to images.
+        """
+        encoder, decoder = self.linear_encoder, self.linear_decoder
+        assert encoder is not None
+        assert decoder is not None
+        cells = F.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2)
+        mean = cells.mean(0)
+        variances, components = torch.linalg.eigh(torch.cov(cells.T, correction=0).double())
+        count = len(encoder.weight)
+        components = components.flip(1)[:, :count].float()
+        deviation = variances.flip(0)[:count].clamp_min(0).sqrt().float().clamp_min(LEAST_DEVIATION)
+        encode, decode = (components / deviation).T, scale * components * deviation
+        encoder.load_state_dict({"weight": encode[..., None, None], "bias": -encode @ mean})
+        decoder.load_state_dict({"weight": decode[..., None, None], "bias": scale * mean})
 
     def encode(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
-        straight = 0 if self.there is None else self.there(x)
+        linear: Tensor | int = 0
+        if self.linear_encoder is not None:
+            linear = self.linear_encoder(F.pixel_unshuffle(x, self.factor))
         x = F.pixel_unshuffle(x, PATCH).contiguous(memory_format=torch.channels_last)
         x = self.first(x)
         for level, stage in enumerate(self.down):
             if level:
                 x = self.narrow[level - 1](halve(x))
             x = stage(x)
-        latents: Tensor = self.latent(leaky(x)) + straight
+        latents: Tensor = self.latent(leaky(x)) + linear
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -101,8 +129,10 @@ class Codec(nn.Module):
             x = self.up[level](x)
         height, width = x.shape[2:]
         x = enlarge(self.finer(leaky(x)), (PATCH * height, PATCH * width), self.edge)
-        straight = 0 if self.back is None else self.back(latents)
-        pictures: Tensor = self.last(leaky(self.detail(leaky(x)))) + straight
+        linear: Tensor | int = 0
+        if self.linear_decoder is not None:
+            linear = F.pixel_shuffle(self.linear_decoder(latents), self.factor)
+        pictures: Tensor = self.last(leaky(self.detail(leaky(x)))) + linear
         return pictures
 
 

@@ -54,6 +54,11 @@ def build(
         torch.manual_seed(config.train.seed)
         family = kind(model, pictures.shape, condition, autoencoder)
     family.depth = pictures.depth
+    if family.initial_images:
+        training = np.flatnonzero(~held_out(pictures, config.data.held_out))
+        count = min(family.initial_images, len(training))
+        rows = training[np.linspace(0, len(training) - 1, count).astype(int)]
+        family.initialize(to_tensor(pictures.trained_on[rows]))
     return family
 
 

@@ -34,8 +34,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from imagegen import durable
 from imagegen.data import words
 from imagegen.data.store import batch_indices
-from imagegen.evaluate.extractor import GREY
 from imagegen.evaluate.extractors.resnet import SIDE, WIDTHS, ConvNorm, ResNet
+from imagegen.nn.efficientnet import GREY
 from imagegen.train.muon import Muon
 from recipes.general.corruptions import CORRUPTIONS, Image, Rng, corrupt
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imagegen.errors import SettingsError
-from imagegen.families.autoencoder import BOUND, Autoencoder, _random_crops
+from imagegen.families.autoencoder import BOUND, OVERSHOOT, Autoencoder, _random_crops
 from imagegen.family import Batch, Condition, Shape
 from imagegen.nn.draws import Draws
 from imagegen.sample.noise import Noise
@@ -74,7 +74,7 @@ def test_of_sides_shorter_than_a_square_all_is_trained_on() -> None:
     assert all((windows[row] == crops[row][:, None]).all((0, 2, 3)).any() for row in range(3))
 
 
-@pytest.mark.parametrize("setting", [{"crop": 8}, {"perceptual": 0.1}])
+@pytest.mark.parametrize("setting", [{"crop": 8}, {"perceptual": 0.1}, {"freeze_encoder": True}])
 def test_what_only_a_universal_codec_has_is_refused_elsewhere(setting: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="not for kind kl"):
         Autoencoder(Autoencoder.Model(width=8, **setting), (4, 16, 16), Condition())
@@ -121,3 +121,41 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts() -> None:
         for rows in (slice(0, 4), slice(4, 8))
     ]
     assert torch.allclose(whole, torch.stack(parts).mean(), rtol=1e-4)
+
+
+def test_it_starts_as_the_best_linear_codec() -> None:
+    torch.manual_seed(0)
+    basis = torch.randn(6, 4 * 8 * 8) / 16
+    cells = torch.randn(40, 2, 2, 6) @ basis + 0.1
+    images = torch.nn.functional.pixel_shuffle(cells.movedim(-1, 1), 8)
+    family = Autoencoder(
+        Autoencoder.Model(kind="universal", channels=6, width=16, blocks=1),
+        (4, 16, 16),
+        Condition(),
+    )
+    family.initialize(images)
+    with torch.no_grad():
+        latents = family.codec.encode(images)
+        decoded = OVERSHOOT * family.codec.decode(latents)
+    assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(6), atol=1e-3)
+    assert torch.allclose(latents.var((0, 2, 3), correction=0), torch.ones(6), rtol=1e-2)
+    assert torch.allclose(decoded, images, atol=1e-3)
+
+
+def test_flat_pictures_make_no_infinite_weights() -> None:
+    family = Autoencoder(
+        Autoencoder.Model(kind="universal", channels=6, width=16, blocks=1),
+        (1, 16, 16),
+        Condition(),
+    )
+    family.initialize(torch.full((4, 1, 16, 16), 0.3))
+    assert all(parameter.isfinite().all() for parameter in family.parameters())
+    assert torch.allclose(family.again(torch.full((1, 1, 16, 16), 0.3)), torch.tensor(0.3))
+
+
+def test_a_frozen_encoder_does_not_learn() -> None:
+    family = codec((4, 32, 32), freeze_encoder=True)
+    batch = Batch(torch.rand(8, 4, 32, 32) * 2 - 1, None, 0, 0.1, 100, Draws(0, 8))
+    family.loss(batch, "codec")[0].backward()
+    learned = {name.split(".")[1] for name, p in family.named_parameters() if p.grad is not None}
+    assert learned == {"unlatent", "up", "widen", "finer", "detail", "last", "linear_decoder"}
