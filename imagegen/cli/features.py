@@ -13,11 +13,14 @@ from imagegen.errors import SettingsError
 
 
 def features(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An autoencoder, or on one.")],
     data: Annotated[
         str | None,
-        typer.Argument(metavar="[DATA]", help="Pictures; default: what it was trained on."),
+        typer.Argument(metavar="[DATA]", help="Pictures; default: what the model was trained on."),
     ] = None,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", metavar="NAME", help="An autoencoder, or a model with one."),
+    ] = "builtin:codec",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.npz", help="Where to.")
     ] = Path("features.npz"),
@@ -35,7 +38,7 @@ def features(
 
     Examples:
 
-        imagegen features sprites-autoencoder sprites/ -o sprites.npz --map sprites.png
+        imagegen features sprites/ -o sprites.npz --map sprites.png
         python -c "import numpy; print(numpy.load('sprites.npz')['latents'].shape)"
     """
     import io

@@ -69,6 +69,8 @@ class Flow(Family):
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
+        precondition: bool = False
+
     class Sampling(Settings):
         """How pictures are drawn."""
 
@@ -100,6 +102,8 @@ class Flow(Family):
             return solver
 
     model: Model
+    guide: Flow | None = None
+    """A more general model, to guide away from instead of from itself without conditions."""
 
     def build(self) -> None:
         """Build the networks; see `Family.build`."""
@@ -125,7 +129,15 @@ class Flow(Family):
             self.embeds = True
             image = ImageConditioner(size, len(self.condition.labels), STYLE)
         self.network = Unet(
-            channels, (height, width), patch, model.width, model.depth, told, edge, image
+            channels,
+            (height, width),
+            patch,
+            model.width,
+            model.depth,
+            told,
+            edge,
+            image,
+            precondition=model.precondition,
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -261,13 +273,22 @@ class Flow(Family):
                 if told is not None:  # a text says what the image is to be; so would an embedding
                     image = replace(image, present=~(told.words > 0).any(1))
         null = None
-        if is_led(told, options.guidance) or image is not None:
+        if self.guide is not None:
+            null = self.guide._null(len(noise))
+        elif is_led(told, options.guidance) or image is not None:
             untold = None if told is None else told.nothing()
             unlike = None if image is None else image.null()
             null = lambda z, t, s: self.network(z, t, s, untold, unlike)  # noqa: E731
         return flow.guided(
             lambda z, t, s: self.network(z, t, s, told, image), null, options.guidance
         )
+
+    def _null(self, count: int) -> flow.Network:
+        """Return the network bound to no condition at all, for so many pictures."""
+        untold, image = self.condition.nothing(count, self.device), None
+        if (conditioner := self.network.image_conditioner) is not None:
+            image = conditioner.none(count)
+        return lambda z, t, s: self.network(z, t, s, untold, image)
 
     def guess(self, z: Tensor, t: float) -> Tensor:
         """Return the mean of all pictures that z may come from at time t in (0, 1].

@@ -50,6 +50,8 @@ class Unet(nn.Module):
         conditioner: Conditioner | None,
         edge: Edge = "zeros",
         image_conditioner: ImageConditioner | None = None,
+        *,
+        precondition: bool = False,
     ) -> None:
         """Build a network for (N, channels, *grid).
 
@@ -62,9 +64,12 @@ class Unet(nn.Module):
             conditioner: what gives a vector of `STYLE` numbers of what is told, if anything can be.
             edge: what lies beyond the edge; zeros tell where a cell is, which noise does not.
             image_conditioner: the same for embeddings of images.
+            precondition: whether the layers only correct the best linear guess for data of zero
+                mean and unit variance.
         """
         super().__init__()
         self.patch = patch
+        self.precondition = precondition
         self.grids = pyramid((grid[0] // patch, grid[1] // patch))
         widths = [width_at(width, grid) for grid in self.grids]
         self.edge = edge
@@ -115,7 +120,25 @@ class Unet(nn.Module):
             x = self.skip[level](torch.cat([x, passed[level]], dim=1))
             x = self.up[level](x, style)
         pictures: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(x))), self.patch)
-        return in_float32(pictures)
+        pictures = in_float32(pictures)
+        return preconditioned(z, pictures, t) if self.precondition else pictures
+
+
+def preconditioned(z: Tensor, residual: Tensor, t: Tensor) -> Tensor:
+    """Return the best linear guess of x from z = (1 - t) x + t e, corrected by a residual.
+
+    For x of zero mean and unit variance the guess is (1 - t) / ((1 - t)^2 + t^2) z, and the
+    residual is scaled so that it is to have unit variance at all times (Karras et al. 2022, arXiv
+    2206.00364, table 1, on straight paths).
+
+    Args:
+        z: (N, C, H, W).
+        residual: (N, C, H, W).
+        t: (N,).
+    """
+    t = t.view(-1, 1, 1, 1)
+    square = (1 - t).square() + t.square()
+    return (1 - t) / square * z + t * square.rsqrt() * residual
 
 
 class Block(nn.Module):

@@ -58,15 +58,16 @@ def _is_flow(settings: dict[str, Any]) -> None:
     check_model("model", settings["model"], "flow")
 
 
-@operation("filter", "reconstruct:model=sprites", check=_is_autoencoder)
-def reconstruct(color: Floats, alpha: Floats | None, *, model: str) -> Floats:
-    """Send through an autoencoder and back: what it has not learnt, such as noise, is lost.
+@operation("filter", "reconstruct", check=_is_autoencoder)
+def reconstruct(color: Floats, alpha: Floats | None, *, model: str = "builtin:codec") -> Floats:
+    """Encode and decode by an autoencoder: what it has not learned, such as noise, is lost.
 
-    The picture keeps its size; what is seen is what the autoencoder saw in training, so it works
-    best on pictures of about that size.
+    The picture keeps its size. An autoencoder of your own works best on pictures of about the size
+    and kind that it was trained on.
 
     Args:
-        model: A trained autoencoder (imagegen train DATA --preset autoencoder).
+        model: An autoencoder: the one that comes with imagegen, or one of your own (imagegen train
+            DATA --preset autoencoder).
     """
     import torch
 

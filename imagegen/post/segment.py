@@ -38,7 +38,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "tolerance": {"watershed": 4.0, "mean-shift": 10.0, "merge": 12.0, "components": 12.0},
     "size": {"local": 51},
     "box": {"grabcut": None},
-    "features": {"features": None},
+    "features": {"features": "builtin:codec"},
 }
 
 
@@ -54,8 +54,6 @@ def _settings_of_method(settings: dict[str, Any]) -> None:
     if settings["box"] is not None:
         parse_box(settings["box"])
     if method == "features":
-        if settings["features"] is None:
-            raise ValueError("features: missing; expected the name of a trained autoencoder")
         check_model("features", settings["features"], "autoencoder")
 
 
@@ -102,7 +100,8 @@ def segment(
         size: Side of the surroundings in pixels (local, 51 if not given).
         box: X:Y:W:H in pixels, around all of the subject (grabcut); what of it lies outside of the
             picture is cut off. Without it, it is guessed.
-        features: A trained autoencoder (imagegen train DATA --preset autoencoder).
+        features: An autoencoder whose latents are clustered (features, builtin:codec if not given);
+            train your own with imagegen train DATA --preset autoencoder.
     """
     settings = {
         "n": n,

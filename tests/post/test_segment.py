@@ -241,7 +241,6 @@ def test_features_part_what_the_autoencoder_sees_apart() -> None:
     ("step", "expected"),
     [
         ("features=nix", "features: "),
-        ("method=features", "features: missing; expected the name of a trained autoencoder"),
         ("method=slic,features=sprites", "features: would be ignored by method=slic"),
         ("method=grabcut,box=1:2:3", "box: expected X:Y:W:H in pixels"),
         ("method=slic,box=1:2:3:4", "box: would be ignored by method=slic"),
@@ -258,4 +257,11 @@ def test_mistakes(step: str, expected: str) -> None:
 def test_a_model_is_named_in_short() -> None:
     chain = build_chain(["segment:as=it,features=sprites"])
     assert chain.records[0]["method"] == "features"
+
+
+def test_features_are_those_of_the_built_in_codec_unless_a_model_is_named() -> None:
+    chain = build_chain(["segment:as=it,method=features"])
+    assert chain.records[0]["features"] == "builtin:codec"
+    image, inside = two_colors()
+    assert iou(labels(image, "features", n=2) >= 1, inside) > 0.7
     assert chain.records[0]["n"] == 6
