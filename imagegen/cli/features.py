@@ -12,15 +12,21 @@ from imagegen.cli import options
 from imagegen.errors import SettingsError
 
 
+CODEC = "builtin:codec"
+
+
 def features(
-    data: Annotated[
-        str | None,
-        typer.Argument(metavar="[DATA]", help="Pictures; default: what the model was trained on."),
-    ] = None,
     model: Annotated[
         str,
-        typer.Option("--model", "-m", metavar="NAME", help="An autoencoder, or a model with one."),
-    ] = "builtin:codec",
+        typer.Argument(
+            metavar="[MODEL]",
+            help="An autoencoder, or a model with one; builtin:codec if only DATA is given.",
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="Pictures; default: what MODEL was trained on."),
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.npz", help="Where to.")
     ] = Path("features.npz"),
@@ -39,6 +45,7 @@ def features(
     Examples:
 
         imagegen features sprites/ -o sprites.npz --map sprites.png
+        imagegen features sprites-autoencoder sprites/ -o sprites.npz
         python -c "import numpy; print(numpy.load('sprites.npz')['latents'].shape)"
     """
     import io
@@ -53,6 +60,8 @@ def features(
     from imagegen.families.autoencoder import Autoencoder
     from imagegen.images import metadata
 
+    if data is None and Path(model).exists():
+        model, data = CODEC, model
     found = registry.find(model)
     if output.suffix != ".npz":
         raise SettingsError(f"--output {output}: latents are written as .npz", "-o FILE.npz")

@@ -42,7 +42,7 @@ def text(model: registry.Model) -> str:
 def _use(known: Facts) -> str:
     if known.is_codec:
         use = f"imagegen train DATA --preset latent-flow --set autoencoder.name={known.name}"
-        return f"    {use}\n    imagegen features DATA -m {known.name}"
+        return f"    {use}\n    imagegen features {known.name} DATA"
     lines = [f"imagegen generate -m {known.name} --seed 42 -n 16"]
     if known.words:
         lines += [

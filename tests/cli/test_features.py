@@ -28,7 +28,7 @@ def model(call: Call, home_of_one: Path, monkeypatch: pytest.MonkeyPatch, pictur
 
 def test_latents_of_every_picture(call: Call, model: str, pictures: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "x.npz", tmp_path / "map.png"
-    answer = call("features", pictures, "-m", model, "-o", out, "--map", page)
+    answer = call("features", model, pictures, "-o", out, "--map", page)
     assert answer.out.split() == [str(out), str(page)]
     with np.load(out) as arrays:
         assert arrays["latents"].shape == (12, 8, 4, 4)
@@ -39,7 +39,7 @@ def test_latents_of_every_picture(call: Call, model: str, pictures: Path, tmp_pa
         first = arrays["latents"]
     with Image.open(page) as shown:
         assert shown.width > 4 * 16
-    call("features", pictures, "-m", model, "-o", out)
+    call("features", model, pictures, "-o", out)
     with np.load(out) as arrays:
         assert np.array_equal(arrays["latents"], first)
 
@@ -50,17 +50,17 @@ def test_labels_none_or_several(call: Call, model: str, pictures: Path, tmp_path
     (tmp_path / "set/none.png").write_bytes(first.read_bytes())
     (tmp_path / "set/red/two.png").write_bytes(second.read_bytes())
     (tmp_path / "set/table.csv").write_text("file_name,label\nred/two.png,red;small\n")
-    call("features", tmp_path / "set", "-m", model, "-o", tmp_path / "x.npz")
+    call("features", model, tmp_path / "set", "-o", tmp_path / "x.npz")
     with np.load(tmp_path / "x.npz") as arrays:
         labels = dict(zip(arrays["names"].tolist(), arrays["labels"].tolist(), strict=True))
     assert labels == {"none.png": "", "red/two.png": "red;small"}
 
 
 def test_what_features_refuses(call: Call, model: str, pictures: Path, tmp_path: Path) -> None:
-    assert "FILE.npz" in call("features", pictures, "-o", tmp_path / "x.csv", code=2).err
-    assert "unknown model" in call("features", "-m", "nobody", code=4).err
+    assert "FILE.npz" in call("features", model, pictures, "-o", tmp_path / "x.csv", code=2).err
+    assert "unknown model" in call("features", "nobody", code=4).err
     call("train", pictures, "--name", "contest", "--steps", 2, *SMALL)
-    assert "has no encoder: it is a gan" in call("features", pictures, "-m", "contest", code=2).err
+    assert "has no encoder: it is a gan" in call("features", "contest", pictures, code=2).err
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16"])
@@ -90,12 +90,12 @@ def test_reconstruct_needs_an_autoencoder(call: Call, model: str, pictures: Path
 def test_the_built_in_codec_encodes_any_pictures(
     call: Call, pictures: Path, tmp_path: Path
 ) -> None:
-    assert "name them: DATA" in call("features", code=2).err
     out = tmp_path / "x.npz"
     call("features", pictures, "-o", out)
     with np.load(out) as arrays:
         assert arrays["latents"].shape[0] == 12
         assert arrays["latents"].shape[2:] == (8, 8)  # all pictures at 64x64 pixels
+    assert "name them: DATA" in call("features", "builtin:codec", code=2).err
     picture = next(pictures.rglob("*.png"))
     call("postprocess", picture, "--op", "reconstruct", "-o", tmp_path / "again.png")
     with Image.open(picture) as before, Image.open(tmp_path / "again.png") as after:
