@@ -11,7 +11,6 @@ import typer
 from imagegen.cli import options
 from imagegen.errors import SettingsError
 
-
 CODEC = "builtin:codec"
 
 

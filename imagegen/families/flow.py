@@ -69,8 +69,6 @@ class Flow(Family):
         tile: bool = False
         """Pictures go on at the opposite edge, so that they can be laid side by side: textures."""
 
-        precondition: bool = False
-
     class Sampling(Settings):
         """How pictures are drawn."""
 
@@ -137,7 +135,7 @@ class Flow(Family):
             told,
             edge,
             image,
-            precondition=model.precondition,
+            precondition=self.autoencoder is not None,  # latents have about unit variance
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

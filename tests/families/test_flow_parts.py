@@ -17,7 +17,7 @@ from imagegen.family import Batch, Condition
 from imagegen.nn import flow
 from imagegen.nn.blocks import around
 from imagegen.nn.draws import Draws
-from imagegen.nn.unet import Unet
+from imagegen.nn.unet import Unet, preconditioned
 from imagegen.sample.noise import Noise
 from tests.telling import told
 
@@ -293,3 +293,23 @@ def test_without_anything_told_guidance_is_no_second_look() -> None:
             known = family.condition.nothing(1, torch.device("cpu"))
         family.sample(Noise([1]), known, Flow.Sampling(steps=1, solver="euler", guidance=3))
         assert len(looks) == count
+
+
+def test_a_preconditioned_network_starts_at_the_best_linear_guess() -> None:
+    torch.manual_seed(0)
+    x, noise = torch.randn(2, 64, 8, 8, 8)
+    t = torch.linspace(0.02, 0.98, 64)
+    wide = t.view(-1, 1, 1, 1)
+    z = (1 - wide) * x + wide * noise
+    network = Unet(8, (8, 8), 1, 16, 1, None, precondition=True)
+    with torch.no_grad():
+        network.last.bias.zero_()
+        guess = network(z, t, t, None)
+    # The error of the best linear guess of unit Gaussians is t^2 / ((1 - t)^2 + t^2).
+    expected = t.square() / ((1 - t).square() + t.square())
+    assert torch.allclose((guess - x).square().mean((1, 2, 3)), expected, rtol=0.3)
+    residual = (x - (1 - wide) / ((1 - wide).square() + wide.square()) * z) / expected.sqrt().view(
+        -1, 1, 1, 1
+    )
+    assert 0.97 < residual.square().mean() < 1.03
+    assert torch.allclose(preconditioned(z, residual, t), x, atol=1e-4)
