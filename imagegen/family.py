@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from imagegen.catalog import Catalog
+from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.data.words import Vocabulary
 from imagegen.errors import SettingsError
 from imagegen.nn.conditioner import Conditioner, Told
@@ -20,6 +23,8 @@ from imagegen.settings import Settings
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of a picture."""
+AT_ONCE = 64
+"""Pictures that are encoded at once."""
 SELDOM, OFTEN = 10, 20
 """Times that a training set has been seen: seldom until the first, often from the second."""
 
@@ -153,11 +158,13 @@ class Family(nn.Module):
     """Pixels a side that are chosen for it, at most, where nobody sets them."""
     stands: ClassVar[bool] = False
     """Whether it can stand on an autoencoder."""
-    generates: bool = True
+    generates: ClassVar[bool] = True
     """Whether it can `sample`; a codec alone can't."""
+    fits_any_shape: ClassVar[bool] = False
+    """Whether its weights work for pictures of any shape."""
     embeds: bool = False
     """Whether it is conditioned on image embeddings, and so can `sample_like` a given image."""
-    initial_images: int = 0
+    initial_images: ClassVar[int] = 0
     """How many training images `initialize` needs, at most; 0 if it does nothing."""
     completes: ClassVar[bool] = False
     """Whether it can `complete` pictures."""
@@ -201,11 +208,6 @@ class Family(nn.Module):
         """Bits of a channel of the pictures that it draws: 8, or 16 for grey ones."""
         self.autoencoder = autoencoder
         self.build()
-
-    @classmethod
-    def fits_any_shape(cls, model: Settings) -> bool:
-        """Say whether weights of these settings work for pictures of any shape."""
-        return False
 
     def build(self) -> None:
         """Build the networks that `self.model` describes.
@@ -276,7 +278,7 @@ class Family(nn.Module):
         """
         if not self.generates:
             raise SettingsError(
-                "a universal codec encodes and decodes pictures; it can't generate any",
+                "a codec encodes and decodes pictures; it can't generate any",
                 "train a model on its latents: imagegen train DATA --preset latent-flow "
                 "--set autoencoder.name=CODEC",
             )
@@ -369,6 +371,65 @@ class Family(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
+
+
+class LatentCodec(Family):
+    """A family that encodes pictures as latents and decodes them; others generate the latents.
+
+    Attributes:
+        factor: pixels a side of a cell of the latent grid.
+        latent_shape: of the latents of a picture, (numbers, rows, columns).
+    """
+
+    factor: int
+    latent_shape: Shape
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) in [-1, 1] to latents, (N, numbers, H / factor, W / factor)."""
+        raise NotImplementedError
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map latents back to (N, C, H, W), in about [-1, 1]."""
+        raise NotImplementedError
+
+    def decode_drawn(self, latents: Tensor) -> Tensor:
+        """Decode latents as a flow has generated them."""
+        return self.decode(latents)
+
+    @property
+    def latent_deviation(self) -> Tensor:
+        """About the standard deviation of each latent channel, (numbers,)."""
+        return torch.ones(self.latent_shape[0], device=self.device)
+
+    def again(self, images: Tensor) -> Tensor:
+        """Encode and decode; see `Family.again`."""
+        return self.decode(self.encode(images))
+
+    @torch.inference_mode()
+    def describe(self, images: Images | DeepImages) -> npt.NDArray[np.float32]:
+        """Return the latents of pictures (N, C, H, W), (N, numbers, rows, columns)."""
+        parts = [
+            self.encode(to_tensor(images[start : start + AT_ONCE]).to(self.device)).cpu().numpy()
+            for start in range(0, len(images), AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+
+def check_sides(shape: Shape, factor: int, what: str) -> None:
+    """Raise SettingsError unless both sides of images are multiples of a cell's side.
+
+    Args:
+        shape: of the images.
+        factor: pixels a side of a cell.
+        what: the kind of model, for the message.
+    """
+    for side in shape[1:]:
+        if side % factor:
+            near = sorted({max(factor, side // factor * factor), (side // factor + 1) * factor})
+            raise SettingsError(
+                f"data.size: {what} makes multiples of {factor} pixels, not {side}",
+                f"try {' or '.join(map(str, near))}",
+            )
 
 
 def shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -280,7 +280,7 @@ def load(model: Model, shape: Shape | None = None) -> tuple[Family, str]:
     kind = FAMILIES[config.family]
     settings = presets.check_section(kind.Model, "model", layer)
     channels, height, width = header["shape"]
-    if shape is not None and kind.fits_any_shape(settings):
+    if shape is not None and kind.fits_any_shape:
         channels, height, width = shape
     autoencoder = None
     if config.autoencoder is not None:

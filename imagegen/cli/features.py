@@ -56,7 +56,7 @@ def features(
     from imagegen.data.store import as_drawn, load_pictures
     from imagegen.device import pick_device
     from imagegen.evaluate import atlas
-    from imagegen.families.autoencoder import Autoencoder
+    from imagegen.family import LatentCodec
     from imagegen.images import metadata
 
     if data is None and Path(model).exists():
@@ -68,8 +68,8 @@ def features(
     if map_ is not None:
         sink.check_file(map_, "--map")
     family, weights = registry.load(found)
-    encoder = family if isinstance(family, Autoencoder) else family.autoencoder
-    if not isinstance(encoder, Autoencoder):
+    encoder = family if isinstance(family, LatentCodec) else family.autoencoder
+    if not isinstance(encoder, LatentCodec):
         raise SettingsError(
             f"model {found.name} has no encoder: it is a {presets.check(found.settings()).family}",
             "train one: imagegen train DATA --preset autoencoder",

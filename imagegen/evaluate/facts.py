@@ -181,7 +181,9 @@ class Facts:
     @property
     def is_codec(self) -> bool:
         """Whether it encodes and decodes pictures, but generates none by itself."""
-        return self.config.model.get("kind") == "universal"
+        from imagegen.families import FAMILIES
+
+        return not FAMILIES[self.config.family].generates
 
 
 def gather(model: registry.Model) -> Facts:

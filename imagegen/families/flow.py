@@ -21,8 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import FAMILIES, Batch, Family, Shape
+from imagegen.family import FAMILIES, Batch, Family, LatentCodec, Shape
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
 from imagegen.nn.conditioner import Told, is_led
@@ -107,10 +106,12 @@ class Flow(Family):
         """Build the networks; see `Family.build`."""
         model, shape = self.model, self.shape
         edge: Edge = "replicate" if model.tile else "zeros"
-        if isinstance(self.autoencoder, Autoencoder):
+        if isinstance(self.autoencoder, LatentCodec):
             self.drawn_shape, patch = self.autoencoder.latent_shape, 1
+            deviation = self.autoencoder.latent_deviation
         else:
             self.drawn_shape, patch = shape, _patch(shape)
+            deviation = None
             self.largest = SMALL
         channels, height, width = self.drawn_shape
         told = self.condition.conditioner(STYLE, 0.5, channels)
@@ -135,7 +136,7 @@ class Flow(Family):
             told,
             edge,
             image,
-            precondition=self.autoencoder is not None,  # latents have about unit variance
+            deviation,
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -144,7 +145,7 @@ class Flow(Family):
 
         With `model.embedding`, the embeddings are further channels behind the latents.
         """
-        if not isinstance(self.autoencoder, Autoencoder):
+        if not isinstance(self.autoencoder, LatentCodec):
             return images
         latents = self.autoencoder.encode(images)
         return attached(latents, self._embedded(images, latents)) if self.embeds else latents
@@ -241,7 +242,7 @@ class Flow(Family):
 
     def sample_like(self, noise: Noise, image: Tensor, told: Told | None, options: Any) -> Tensor:
         """Draw pictures that resemble a given one; see `Family.sample_like`."""
-        assert isinstance(self.autoencoder, Autoencoder)
+        assert isinstance(self.autoencoder, LatentCodec)
         embedding = self._embedded(image, self.autoencoder.encode(image))
         return self._sample(noise, told, options, embedding)
 
@@ -253,7 +254,7 @@ class Flow(Family):
         network = self._guided(noise, told, options, embedding)
         with around(self) if self.model.tile else nullcontext():
             drawn = flow.solve(network, start, options.steps, options.solver, options.shift)
-            if isinstance(self.autoencoder, Autoencoder):
+            if isinstance(self.autoencoder, LatentCodec):
                 drawn = self.autoencoder.decode_drawn(drawn)
         return drawn
 

@@ -16,8 +16,7 @@ DETAIL = 24
 """Channels at the full size, where pictures are drawn. Shuffling pixels back out of channels leaves
 a pattern of dots along edges, for longer than a short training lasts."""
 LEAST_DEVIATION = 1e-2
-"""Standard deviation of a principal component, for pixels in [-1, 1], that counts as this at least:
-about one level of 255."""
+"""Least standard deviation of a principal component, of pixels in [-1, 1]: about one level."""
 
 
 class Codec(nn.Module):
@@ -35,7 +34,7 @@ class Codec(nn.Module):
         outputs: int,
         grids: list[int],
         width: int,
-        blocks: tuple[int, int],
+        blocks: int,
         *,
         linear: bool,
     ) -> None:
@@ -56,21 +55,10 @@ class Codec(nn.Module):
 
         self.edge: Edge = "replicate"
         self.first = conv3(cell, widths[0], self.edge)
-
-        def stages(blocks: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                Stage(Residual(width, 0, self.edge) for _ in range(blocks)) for width in widths
-            )
-
-        self.down = stages(blocks[0])
+        self.down = _stages(widths, blocks)
         self.narrow = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.latent = nn.Conv2d(widths[-1], outputs, 1)
-        self.unlatent = conv3(latents, widths[-1], self.edge)
-        self.up = stages(blocks[1])
-        self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.finer = nn.Conv2d(widths[0], DETAIL, 1)
-        self.detail = conv3(DETAIL, DETAIL, self.edge)
-        self.last = conv3(DETAIL, channels, self.edge)
+        self.decoder = Decoder(channels, latents, grids, width, blocks)
         self.factor = PATCH * 2 ** (len(grids) - 1)
         self.linear_encoder: nn.Conv2d | None = None
         self.linear_decoder: nn.Conv2d | None = None
@@ -78,32 +66,8 @@ class Codec(nn.Module):
             pixels = channels * self.factor**2
             self.linear_encoder = nn.Conv2d(pixels, outputs, 1)
             self.linear_decoder = nn.Conv2d(latents, pixels, 1)
-            for parameter in (*self.latent.parameters(), *self.last.parameters()):
-                nn.init.zeros_(parameter)
-
-    @torch.no_grad()
-    def initialize(self, images: Tensor, scale: float) -> None:
-        """Set the linear path to the principal components of the cells of images.
-
-        Latents are the first components, each of unit variance, so that a codec starts as the best
-        linear one.
-
-        Args:
-            images: (N, C, H, W); there must be a linear path.
-            scale: of what `decode` returns, relative to images.
-        """
-        encoder, decoder = self.linear_encoder, self.linear_decoder
-        assert encoder is not None
-        assert decoder is not None
-        cells = F.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2)
-        mean = cells.mean(0)
-        variances, components = torch.linalg.eigh(torch.cov(cells.T, correction=0).double())
-        count = len(encoder.weight)
-        components = components.flip(1)[:, :count].float()
-        deviation = variances.flip(0)[:count].clamp_min(0).sqrt().float().clamp_min(LEAST_DEVIATION)
-        encode, decode = (components / deviation).T, scale * components * deviation
-        encoder.load_state_dict({"weight": encode[..., None, None], "bias": -encode @ mean})
-        decoder.load_state_dict({"weight": decode[..., None, None], "bias": scale * mean})
+            nn.init.zeros_(self.latent.weight)
+            self.decoder.start_at_zero()
 
     def encode(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, outputs, H / factor, W / factor)."""
@@ -121,6 +85,36 @@ class Codec(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map (N, latents, h, w) to (N, C, h * factor, w * factor)."""
+        pictures: Tensor = self.decoder(latents)
+        if self.linear_decoder is not None:
+            pictures = pictures + F.pixel_shuffle(self.linear_decoder(latents), self.factor)
+        return pictures
+
+
+class Decoder(nn.Module):
+    """Latents to pictures, by residual blocks on finer and finer grids."""
+
+    def __init__(
+        self, channels: int, latents: int, grids: list[int], width: int, blocks: int
+    ) -> None:
+        """Build it; arguments as of `Codec`."""
+        super().__init__()
+        widths = [width_at(width, (grid, grid)) for grid in grids]
+        self.edge: Edge = "replicate"
+        self.unlatent = conv3(latents, widths[-1], self.edge)
+        self.up = _stages(widths, blocks)
+        self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
+        self.finer = nn.Conv2d(widths[0], DETAIL, 1)
+        self.detail = conv3(DETAIL, DETAIL, self.edge)
+        self.last = conv3(DETAIL, channels, self.edge)
+
+    def start_at_zero(self) -> None:
+        """Let the output be zero at first, beside a linear path."""
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map (N, latents, h, w) to (N, C, h * factor, w * factor)."""
         x = self.unlatent(latents.contiguous(memory_format=torch.channels_last))
         for level in reversed(range(len(self.up))):
             if level < len(self.up) - 1:
@@ -129,11 +123,72 @@ class Codec(nn.Module):
             x = self.up[level](x)
         height, width = x.shape[2:]
         x = enlarge(self.finer(leaky(x)), (PATCH * height, PATCH * width), self.edge)
-        linear: Tensor | int = 0
-        if self.linear_decoder is not None:
-            linear = F.pixel_shuffle(self.linear_decoder(latents), self.factor)
-        pictures: Tensor = self.last(leaky(self.detail(leaky(x)))) + linear
+        pictures: Tensor = self.last(leaky(self.detail(leaky(x))))
         return pictures
+
+
+class LinearCodec(nn.Module):
+    """Principal components of square cells as latents; decoded linearly, and then by layers.
+
+    The components are fixed before training, so that latents are what they are from the first step
+    on, at any size, and of pictures unlike those that it was trained on too. The layers add what a
+    cell's neighbours tell of it.
+    """
+
+    components: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, channels: int, latents: int, grids: list[int], width: int, blocks: int
+    ) -> None:
+        """Build it; arguments as of `Codec`. It is of no use before `fit`, or loaded weights."""
+        super().__init__()
+        self.factor = PATCH * 2 ** (len(grids) - 1)
+        pixels = channels * self.factor**2
+        self.register_buffer("components", torch.eye(latents, pixels))
+        self.register_buffer("mean", torch.zeros(pixels))
+        self.register_buffer("deviation", torch.ones(latents))
+        self.decoder = Decoder(channels, latents, grids, width, blocks)
+        self.decoder.start_at_zero()
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Set the components to the first principal ones of the cells of images, (N, C, H, W).
+
+        They are orthogonal and of one length, so that distances of latents are about those of
+        pixels: what is coarse counts for more than what is fine, and a flow generates it first.
+        Latents have zero mean, and a variance of one on average over channels.
+        """
+        cells = F.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2)
+        count = len(self.components)
+        variances, directions = torch.linalg.eigh(torch.cov(cells.T, correction=0).double())
+        directions = directions.flip(1)[:, :count].T
+        variances = variances.flip(0)[:count].clamp_min(LEAST_DEVIATION**2)
+        scale = variances.mean().rsqrt()
+        self.mean.copy_(cells.mean(0))
+        self.components.copy_(directions * scale)
+        self.deviation.copy_(variances.sqrt() * scale)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, latents, H / factor, W / factor)."""
+        cells = F.pixel_unshuffle(x, self.factor)
+        bias = -self.components @ self.mean
+        return F.conv2d(cells, self.components[..., None, None], bias)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map (N, latents, h, w) to (N, C, h * factor, w * factor)."""
+        # The rows are orthogonal and of one length.
+        inverse = (self.components.T / self.components[0].square().sum())[..., None, None]
+        linear = F.pixel_shuffle(F.conv2d(latents, inverse, self.mean), self.factor)
+        pictures: Tensor = linear + self.decoder(latents)
+        return pictures
+
+
+def _stages(widths: list[int], blocks: int) -> nn.ModuleList:
+    return nn.ModuleList(
+        Stage(Residual(width, 0, "replicate") for _ in range(blocks)) for width in widths
+    )
 
 
 class Halves(nn.Module):

@@ -40,6 +40,8 @@ class Unet(nn.Module):
     et al. 2015, arXiv 1505.04597).
     """
 
+    deviation: Tensor | None
+
     def __init__(
         self,
         channels: int,
@@ -50,8 +52,7 @@ class Unet(nn.Module):
         conditioner: Conditioner | None,
         edge: Edge = "zeros",
         image_conditioner: ImageConditioner | None = None,
-        *,
-        precondition: bool = False,
+        deviation: Tensor | None = None,
     ) -> None:
         """Build a network for (N, channels, *grid).
 
@@ -64,12 +65,13 @@ class Unet(nn.Module):
             conditioner: what gives a vector of `STYLE` numbers of what is told, if anything can be.
             edge: what lies beyond the edge; zeros tell where a cell is, which noise does not.
             image_conditioner: the same for embeddings of images.
-            precondition: whether the layers only correct the best linear guess for data of zero
-                mean and unit variance.
+            deviation: about the standard deviation of each channel, (channels,), of zero mean. The
+                layers then only correct the best linear guess.
         """
         super().__init__()
         self.patch = patch
-        self.precondition = precondition
+        deviation = None if deviation is None else deviation.detach().view(-1, 1, 1)
+        self.register_buffer("deviation", deviation, persistent=False)
         self.grids = pyramid((grid[0] // patch, grid[1] // patch))
         widths = [width_at(width, grid) for grid in self.grids]
         self.edge = edge
@@ -121,24 +123,27 @@ class Unet(nn.Module):
             x = self.up[level](x, style)
         pictures: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(x))), self.patch)
         pictures = in_float32(pictures)
-        return preconditioned(z, pictures, t) if self.precondition else pictures
+        if self.deviation is not None:
+            pictures = preconditioned(z, pictures, t, self.deviation)
+        return pictures
 
 
-def preconditioned(z: Tensor, residual: Tensor, t: Tensor) -> Tensor:
+def preconditioned(z: Tensor, residual: Tensor, t: Tensor, deviation: Tensor) -> Tensor:
     """Return the best linear guess of x from z = (1 - t) x + t e, corrected by a residual.
 
-    For x of zero mean and unit variance the guess is (1 - t) / ((1 - t)^2 + t^2) z, and the
-    residual is scaled so that it is to have unit variance at all times (Karras et al. 2022, arXiv
-    2206.00364, table 1, on straight paths).
+    For x of zero mean and standard deviation d the guess is (1 - t) d^2 z / ((1 - t)^2 d^2 + t^2),
+    and the residual is scaled so that it is to have unit variance at all times (Karras et al. 2022,
+    arXiv 2206.00364, table 1, on straight paths).
 
     Args:
         z: (N, C, H, W).
         residual: (N, C, H, W).
         t: (N,).
+        deviation: (C, 1, 1).
     """
     t = t.view(-1, 1, 1, 1)
-    square = (1 - t).square() + t.square()
-    return (1 - t) / square * z + t * square.rsqrt() * residual
+    variance = ((1 - t) * deviation).square() + t.square()
+    return (1 - t) * deviation.square() / variance * z + t * deviation * variance.rsqrt() * residual
 
 
 class Block(nn.Module):

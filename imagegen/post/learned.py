@@ -71,9 +71,9 @@ def reconstruct(color: Floats, alpha: Floats | None, *, model: str = "builtin:co
     """
     import torch
 
-    from imagegen.families.autoencoder import Autoencoder
+    from imagegen.family import LatentCodec
 
-    network = _loaded(model, Autoencoder)
+    network = _loaded(model, LatentCodec)
     height, width = color.shape[:2]
     x = _to_network(network.shape[0], color, alpha)
     x = _filled(x, -height % network.factor, -width % network.factor)
@@ -249,9 +249,9 @@ def latents(model: str, color: Floats, alpha: Floats | None) -> tuple[Floats, in
     """
     import torch
 
-    from imagegen.families.autoencoder import Autoencoder
+    from imagegen.family import LatentCodec
 
-    network = _loaded(model, Autoencoder)
+    network = _loaded(model, LatentCodec)
     height, width = color.shape[:2]
     x = _to_network(network.shape[0], color, alpha)
     x = _filled(x, -height % network.factor, -width % network.factor)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from imagegen import durable, presets, registry
 from imagegen.data.store import KINDS
 from imagegen.errors import NotFoundError, SettingsError
 from imagegen.families import FAMILIES
-from imagegen.families.autoencoder import Autoencoder
-from imagegen.family import Condition, Shape
+from imagegen.family import Condition, LatentCodec, Shape
 from imagegen.settings import AutoencoderSettings, seconds, size_of
 
 NAME = ("autoencoder", "name")
@@ -169,14 +166,14 @@ def follow(layer: presets.Layer) -> None:
     header = model.header()
     channels, height, width = header["shape"]
     same = {SIZE: size_of(width, height)}
-    if not _fits_any_shape(header["config"]):
+    if not FAMILIES[header["config"]["family"]].fits_any_shape:
         same[CHANNELS] = "grey16" if header.get("depth") == 16 else KINDS[channels]
     for keys, value in same.items():
         if layer.get(keys) is None:
             layer.put(keys, value, f"that of {model.name}")
 
 
-def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | None:
+def build(settings: AutoencoderSettings | None, shape: Shape) -> LatentCodec | None:
     """Return the autoencoder that a model of these settings stands on, if it does.
 
     One that is yet to be trained comes as it will begin: good for timing, and for checking whether
@@ -194,7 +191,7 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
         family = kind(presets.check_section(kind.Model, "model", layer), shape, Condition())
     else:
         family = registry.load_foundation(settings, shape)
-    if not isinstance(family, Autoencoder):
+    if not isinstance(family, LatentCodec):
         what = settings.preset if settings.weights is None else settings.name
         raise SettingsError(
             f"autoencoder: {what} is no autoencoder", "train one: --preset autoencoder"
@@ -208,13 +205,6 @@ def build(settings: AutoencoderSettings | None, shape: Shape) -> Autoencoder | N
             "leave the name out to have one trained",
         )
     return family
-
-
-def _fits_any_shape(config: Mapping[str, Any]) -> bool:
-    """Say whether the model of these settings, from its header, works for any shape."""
-    layer = presets.Layer(dict(config))
-    kind = FAMILIES[presets.check(layer).family]
-    return kind.fits_any_shape(presets.check_section(kind.Model, "model", layer))
 
 
 def _described(shape: Shape) -> str:

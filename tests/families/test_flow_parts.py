@@ -297,19 +297,21 @@ def test_without_anything_told_guidance_is_no_second_look() -> None:
 
 def test_a_preconditioned_network_starts_at_the_best_linear_guess() -> None:
     torch.manual_seed(0)
+    deviation = torch.linspace(0.2, 4, 8)
     x, noise = torch.randn(2, 64, 8, 8, 8)
+    x = x * deviation.view(-1, 1, 1)
     t = torch.linspace(0.02, 0.98, 64)
     wide = t.view(-1, 1, 1, 1)
     z = (1 - wide) * x + wide * noise
-    network = Unet(8, (8, 8), 1, 16, 1, None, precondition=True)
+    network = Unet(8, (8, 8), 1, 16, 1, None, deviation=deviation)
     with torch.no_grad():
         network.last.bias.zero_()
         guess = network(z, t, t, None)
-    # The error of the best linear guess of unit Gaussians is t^2 / ((1 - t)^2 + t^2).
-    expected = t.square() / ((1 - t).square() + t.square())
-    assert torch.allclose((guess - x).square().mean((1, 2, 3)), expected, rtol=0.3)
-    residual = (x - (1 - wide) / ((1 - wide).square() + wide.square()) * z) / expected.sqrt().view(
-        -1, 1, 1, 1
-    )
-    assert 0.97 < residual.square().mean() < 1.03
-    assert torch.allclose(preconditioned(z, residual, t), x, atol=1e-4)
+    # The error of the best linear guess of Gaussians is d^2 t^2 / ((1 - t)^2 d^2 + t^2).
+    d = deviation.view(1, -1, 1, 1)
+    expected = (d * wide).square() / (((1 - wide) * d).square() + wide.square())
+    error = (guess - x).square() / expected
+    assert torch.allclose(error.mean((1, 2, 3)), torch.ones(64), rtol=0.3)
+    assert torch.allclose(error.mean((0, 2, 3)), torch.ones(8), rtol=0.1)
+    residual = (x - guess) / expected.sqrt()
+    assert torch.allclose(preconditioned(z, residual, t, deviation.view(-1, 1, 1)), x, atol=1e-4)
