@@ -301,7 +301,7 @@ class Family(nn.Module):
 
         Until then, training shows what comes back of real pictures, see `again`.
         """
-        return True
+        return self.generates
 
     def again(self, images: Tensor) -> Tensor:
         """Return pictures as they come back from it; only of models that begin to draw late.
