@@ -32,6 +32,9 @@ SNAP = 0.02
 feature networks see, are gone."""
 NOISY = 0.5
 """Share of the training samples whose latents are noised."""
+MARGIN = 0.1
+"""How far outside of [-1, 1] outputs may be before they are clamped; more is a loss of its own, as
+nothing else would keep them from growing."""
 MEANS = 1.0
 """Loss weight of the L1 distance of 7x7 means, without which colours fade."""
 
@@ -114,10 +117,10 @@ class Codec(LatentCodec):
         if model.crop:
             images = _random_crops(images, model.crop, draws)
         latents = self._with_noise(self.codec.encode(images), draws)
-        decoded = in_float32(self.codec.decode(latents))
-        decoded = decoded + (decoded.clamp(-1, 1) - decoded).detach()  # gradients go through
-        decoded = _premultiplied(decoded)
-        loss = reconstruction_loss(decoded, images)
+        raw = in_float32(self.codec.decode(latents))
+        outside = (raw.abs() - 1 - MARGIN).relu().mean()
+        decoded = _premultiplied(raw + (raw.clamp(-1, 1) - raw).detach())  # gradients go through
+        loss = reconstruction_loss(decoded, images) + outside
         loss = loss + MEANS * window(decoded - images).abs().mean()
         logs = {"mse": (decoded.detach() - images).square().mean()}
         if model.perceptual:

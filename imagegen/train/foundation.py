@@ -155,7 +155,7 @@ def pin(layer: presets.Layer) -> registry.Model:
 def follow(layer: presets.Layer) -> None:
     """Let pictures be as the named autoencoder knows them, in what is not set; and `pin` it.
 
-    A universal codec knows pictures of any channels; the size it was trained with is still the one
+    A codec knows pictures of any channels; the size it was trained with is still the one
     that it is best at.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A universal codec, a flow over its latents, and `generate --like`: pictures like a given one."""
+"""A codec, a flow over its latents, and `generate --like`: pictures like a given one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imagegen.images import metadata
 from tests.cli.conftest import SMALL, Call
 
 CODEC = ["--preset", "codec", "--set", "model.crop=0", "--set", "model.channels=4"]
-SMALL_CODEC = [*CODEC, "--set", "model.perceptual=0", "--set", "model.adversarial=0"]
+SMALL_CODEC = [*CODEC, "--set", "model.perceptual=0"]
 FLOW = ["--preset", "latent-flow", "--set", "autoencoder.name=codec"]
 
 
@@ -82,9 +82,7 @@ def test_a_codec_reconstructs_and_cannot_generate(call: Call, photo: Path) -> No
 
 
 @pytest.mark.usefixtures("codec")
-def test_a_flow_keeps_the_channels_of_its_pictures_on_a_universal_codec(
-    call: Call, tmp_path: Path
-) -> None:
+def test_a_flow_keeps_the_channels_of_its_pictures_on_a_codec(call: Call, tmp_path: Path) -> None:
     folder = tmp_path / "grey"
     folder.mkdir()
     random = np.random.default_rng(0)

@@ -9,10 +9,10 @@ import torch
 from imagegen.errors import SettingsError
 from imagegen.families import autoencoder
 from imagegen.families.autoencoder import Autoencoder
-from imagegen.nn.losses import reconstruction_loss, ssim
 from imagegen.family import Batch, Condition
 from imagegen.nn.blocks import around
 from imagegen.nn.draws import Draws
+from imagegen.nn.losses import reconstruction_loss, ssim
 
 
 @pytest.fixture(autouse=True)
@@ -114,9 +114,9 @@ def test_structural_similarity() -> None:
 
     x = np.random.default_rng(0).random((16, 16))
     y = (x + np.random.default_rng(1).random((16, 16))) / 2
-    known = structural_similarity(x, y, data_range=1, win_size=7, use_sample_covariance=False, full=True)[
-        1
-    ][3:-3, 3:-3].mean()
+    known = structural_similarity(
+        x, y, data_range=1, win_size=7, use_sample_covariance=False, full=True
+    )[1][3:-3, 3:-3].mean()
     ours = ssim(*(torch.tensor(one * 2 - 1)[None, None] for one in (x, y)))
     assert ours.item() == pytest.approx(known, abs=1e-6)
 

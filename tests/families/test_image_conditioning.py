@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imagegen.errors import SettingsError
-from imagegen.families.autoencoder import Autoencoder
+from imagegen.families.codec import Codec
 from imagegen.families.flow import Flow
 from imagegen.family import Batch, Condition
 from imagegen.nn import embedding
@@ -27,11 +27,7 @@ def conditioner(labels: int = 0, count: int = 40) -> tuple[ImageConditioner, tor
 
 def flow(labels: tuple[str, ...] = (), **model: object) -> Flow:
     torch.manual_seed(0)
-    codec = Autoencoder(
-        Autoencoder.Model(kind="universal", channels=4, width=16, blocks=1),
-        (3, 32, 32),
-        Condition(),
-    )
+    codec = Codec(Codec.Model(channels=4, width=16, blocks=1), (3, 32, 32), Condition())
     family = Flow(
         Flow.Model(width=16, embedding="latents", **model), (3, 32, 32), Condition(labels), codec
     )
