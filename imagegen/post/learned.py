@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
     from imagegen.family import Family
     from imagegen.registry import Model
 
+CODECS = ("autoencoder", "codec")
+"""Families that encode and decode pictures."""
 AT_ONCE = 16
 """Tiles that a network looks at together."""
 
 
-def check_model(key: str, name: str, family: str, kind: str = "") -> None:
+def check_model(key: str, name: str, families: Sequence[str], kind: str = "") -> None:
     """Raise ValueError unless the registry has a model of that name, family and kind.
 
     Args:
         key: the setting that names it.
         name: the model.
-        family: `autoencoder`, or `flow`, which must be one over pixels.
+        families: those that will do; a `flow` must be one over pixels.
         kind: what `model.kind` must be, if it matters.
     """
     from imagegen import presets, registry
@@ -42,20 +45,21 @@ def check_model(key: str, name: str, family: str, kind: str = "") -> None:
         config = presets.check(found.settings())
     except UserError as error:
         raise ValueError(f"{key}: {error.message}") from None
-    if config.family != family:
-        raise ValueError(f"{key}: {found.name} is of family {config.family}; needed: {family}")
-    if family == "flow" and config.autoencoder is not None:
+    if config.family not in families:
+        needed = " or ".join(families)
+        raise ValueError(f"{key}: {found.name} is of family {config.family}; needed: {needed}")
+    if config.family == "flow" and config.autoencoder is not None:
         raise ValueError(f"{key}: {found.name} draws latents; needed: a flow over pixels")
     if kind and config.model.get("kind") != kind:
         raise ValueError(f"{key}: {found.name} is not of kind {kind}: train with --preset upscaler")
 
 
 def _is_autoencoder(settings: dict[str, Any]) -> None:
-    check_model("model", settings["model"], "autoencoder")
+    check_model("model", settings["model"], CODECS)
 
 
 def _is_flow(settings: dict[str, Any]) -> None:
-    check_model("model", settings["model"], "flow")
+    check_model("model", settings["model"], ("flow",))
 
 
 @operation("filter", "reconstruct", check=_is_autoencoder)

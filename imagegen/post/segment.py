@@ -43,7 +43,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def _settings_of_method(settings: dict[str, Any]) -> None:
-    from imagegen.post.learned import check_model
+    from imagegen.post.learned import CODECS, check_model
 
     if settings["method"] is None:
         settings["method"] = "features" if settings["features"] else "grabcut"
@@ -54,7 +54,7 @@ def _settings_of_method(settings: dict[str, Any]) -> None:
     if settings["box"] is not None:
         parse_box(settings["box"])
     if method == "features":
-        check_model("features", settings["features"], "autoencoder")
+        check_model("features", settings["features"], CODECS)
 
 
 @operation(

@@ -28,7 +28,7 @@ def _settings_agree(settings: dict[str, Any]) -> None:
     if method == "model":
         if settings["model"] is None:
             raise ValueError("model: missing; name one (imagegen train DATA --preset upscaler)")
-        check_model("model", settings["model"], "autoencoder", "half")
+        check_model("model", settings["model"], ("autoencoder",), "half")
 
 
 @operation("geometry", "upscale:method=epx,factor=4", check=_settings_agree)
