@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, Call
 from PIL import Image
+
+from tests.cli.conftest import SMALL, Call
 
 AUTOENCODER = [*SMALL, "--preset", "autoencoder", "--set", "model.prior_width=8"]
 

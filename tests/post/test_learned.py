@@ -132,7 +132,7 @@ def test_upscale_by_a_model_keeps_alpha() -> None:
     ("step", "expected"),
     [
         ("denoise:model=sprites", "sprites is of family autoencoder; needed: flow"),
-        ("reconstruct:model=sprites-flow", "sprites-flow is of family flow; needed: autoencoder or codec"),
+        ("reconstruct:model=sprites-flow", "is of family flow; needed: autoencoder or codec"),
         ("denoise:model=nobody", "model: unknown model 'nobody'"),
         ("upscale:method=model", "model: missing; name one"),
         ("upscale:model=sprites-half", "model: would be ignored by method=edge"),
