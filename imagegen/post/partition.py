@@ -152,13 +152,12 @@ def components(color: Floats, shown: Mask, tolerance: float) -> Labels:
 
 
 def by_features(small: Floats, alpha: Floats | None, model: str, n: int) -> Labels:
-    """Sort what an autoencoder sees into `n` clusters: its latents, each number as wide as any."""
+    """Sort what an autoencoder or codec sees into `n` clusters, by the distances of latents."""
     import cv2
 
     from imagegen.post.learned import latents
 
     cells, factor = latents(model, small, alpha)
-    cells = (cells - cells.mean((0, 1))) / np.maximum(cells.std((0, 1)), 1e-6)
     size = (cells.shape[1] * factor, cells.shape[0] * factor)
     fine = [
         cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in np.moveaxis(cells, 2, 0)
