@@ -26,7 +26,7 @@ from imagegen.errors import SettingsError
 from imagegen.family import FAMILIES, Batch, LatentCodec, Shape, check_sides
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around, in_float32, width_at
-from imagegen.nn.codec import PATCH, Codec, Halves
+from imagegen.nn.codec import PATCH, ConvCodec, Halves
 from imagegen.nn.conditioner import Told, is_led
 from imagegen.nn.discriminator import GROUP, Discriminator, discriminator_loss, generator_loss
 from imagegen.nn.losses import psnr, reconstruction_loss, window
@@ -114,14 +114,14 @@ class Autoencoder(LatentCodec):
         height, width = (side // self.factor for side in shape[1:])
         self.latent_shape: Shape = (self.numbers, height, width)
         finest = max(shape[1:]) // PATCH
-        self.codec: Codec | Halves
+        self.codec: ConvCodec | Halves
         if model.kind == "half":
             channels = width_at(model.width, (finest, finest))
             self.codec = Halves(shape[0], channels, model.blocks)
         else:
             count = int(math.log2(self.factor // PATCH)) + 1
             grids = [finest // 2**level for level in range(count)]
-            self.codec = Codec(
+            self.codec = ConvCodec(
                 shape[0],
                 self.numbers,
                 2 * self.numbers if model.kind == "kl" else self.numbers,

@@ -26,10 +26,10 @@ from imagegen.settings import Settings
 RGBA = 4
 """Channels that the network sees."""
 GRIDS = [32, 16, 8]
-"""Sides of the feature maps for 64x64 pixels, finest first; they determine widths."""
+"""Sides of the feature maps for 64x64 pixels, finest first; they determine the widths."""
 SNAP = 0.02
 """Decoded values this close to -1 or 1 become exactly that: small errors in plain areas, which
-feature networks see, are gone."""
+feature networks see, disappear."""
 NOISY = 0.5
 """Share of the training samples whose latents are noised."""
 MARGIN = 0.1
@@ -54,7 +54,7 @@ class Codec(LatentCodec):
         """The size of the network, and the terms of its loss."""
 
         channels: Annotated[int, Field(ge=1, le=256)] = 64
-        """Numbers of a cell of 8x8 pixels."""
+        """Latent channels: numbers for each cell of 8x8 pixels."""
         width: Annotated[int, Field(ge=8)] = 192
         """Channels of the decoder's coarsest grid; finer grids have fewer, at equal cost."""
         blocks: Annotated[int, Field(ge=1)] = 2
@@ -70,7 +70,7 @@ class Codec(LatentCodec):
         shorter are kept whole."""
 
     class Sampling(Settings):
-        """There are none: it does not generate."""
+        """No settings: a codec does not generate."""
 
     model: Model
 
@@ -158,7 +158,6 @@ class Codec(LatentCodec):
 
 def _premultiplied(rgba: Tensor) -> Tensor:
     """Return RGBA in [-1, 1] with colours that are at most alpha, as multiplied by it."""
-    rgba = rgba.clamp(-1, 1) if not rgba.requires_grad else rgba
     alpha = rgba[:, 3:]
     return torch.cat([torch.minimum(rgba[:, :3], alpha), alpha], dim=1)
 

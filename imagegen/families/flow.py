@@ -21,7 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from imagegen.errors import SettingsError
-from imagegen.family import FAMILIES, Batch, Family, LatentCodec, Shape
+from imagegen.family import FAMILIES, Batch, Family, LatentCodec, Shape, check_sides
 from imagegen.nn import flow
 from imagegen.nn.blocks import Edge, around
 from imagegen.nn.conditioner import Told, is_led
@@ -99,8 +99,6 @@ class Flow(Family):
             return solver
 
     model: Model
-    guide: Flow | None = None
-    """A more general model, to guide away from instead of from itself without conditions."""
 
     def build(self) -> None:
         """Build the networks; see `Family.build`."""
@@ -272,22 +270,13 @@ class Flow(Family):
                 if told is not None:  # a text says what the image is to be; so would an embedding
                     image = replace(image, present=~(told.words > 0).any(1))
         null = None
-        if self.guide is not None:
-            null = self.guide._null(len(noise))
-        elif is_led(told, options.guidance) or image is not None:
+        if is_led(told, options.guidance) or image is not None:
             untold = None if told is None else told.nothing()
             unlike = None if image is None else image.null()
             null = lambda z, t, s: self.network(z, t, s, untold, unlike)  # noqa: E731
         return flow.guided(
             lambda z, t, s: self.network(z, t, s, told, image), null, options.guidance
         )
-
-    def _null(self, count: int) -> flow.Network:
-        """Return the network bound to no condition at all, for so many pictures."""
-        untold, image = self.condition.nothing(count, self.device), None
-        if (conditioner := self.network.image_conditioner) is not None:
-            image = conditioner.none(count)
-        return lambda z, t, s: self.network(z, t, s, untold, image)
 
     def guess(self, z: Tensor, t: float) -> Tensor:
         """Return the mean of all pictures that z may come from at time t in (0, 1].
@@ -310,11 +299,5 @@ def _patch(shape: Shape) -> int:
         SettingsError: if a side is not a multiple of it.
     """
     patch = 2 if max(shape[1:]) <= 48 else 4
-    for side in shape[1:]:
-        if side % patch:
-            below = side // patch * patch
-            raise SettingsError(
-                f"data.size: a flow makes multiples of {patch} pixels, not {side}",
-                f"try {below} or {below + patch}",
-            )
+    check_sides(shape, patch, "a flow")
     return patch

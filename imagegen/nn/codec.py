@@ -19,7 +19,7 @@ LEAST_DEVIATION = 1e-2
 """Least standard deviation of a principal component, of pixels in [-1, 1]: about one level."""
 
 
-class Codec(nn.Module):
+class ConvCodec(nn.Module):
     """Pictures to latents and back; convolutions only, so for pictures of any size.
 
     Beside the layers there can be a linear path, in each half one matrix between the pixels of a
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
     def __init__(
         self, channels: int, latents: int, grids: list[int], width: int, blocks: int
     ) -> None:
-        """Build it; arguments as of `Codec`."""
+        """Build it; arguments as of `ConvCodec`."""
         super().__init__()
         widths = [width_at(width, (grid, grid)) for grid in grids]
         self.edge: Edge = "replicate"
@@ -130,9 +130,9 @@ class Decoder(nn.Module):
 class LinearCodec(nn.Module):
     """Principal components of square cells as latents; decoded linearly, and then by layers.
 
-    The components are fixed before training, so that latents are what they are from the first step
-    on, at any size, and of pictures unlike those that it was trained on too. The layers add what a
-    cell's neighbours tell of it.
+    The components are fixed before training, so latents do not change while the decoder is trained,
+    and pictures unlike the training set are encoded as well as others. The layers add what the
+    neighbours of a cell tell about it.
     """
 
     components: Tensor
@@ -142,7 +142,7 @@ class LinearCodec(nn.Module):
     def __init__(
         self, channels: int, latents: int, grids: list[int], width: int, blocks: int
     ) -> None:
-        """Build it; arguments as of `Codec`. It is of no use before `fit`, or loaded weights."""
+        """Build it; arguments as of `ConvCodec`. It needs `fit`, or loaded weights."""
         super().__init__()
         self.factor = PATCH * 2 ** (len(grids) - 1)
         pixels = channels * self.factor**2

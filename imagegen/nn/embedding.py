@@ -189,11 +189,6 @@ class ImageConditioner(nn.Module):
             mixed.append((weights / weights.sum()) @ points)
         return self.near(noise, torch.stack(mixed), amount)
 
-    def none(self, count: int) -> Embedding:
-        """Return the null condition for so many images."""
-        zeros = self.bank.new_zeros(count)
-        return Embedding(self.bank.new_zeros(count, self.bank.shape[1]), zeros, zeros > 0)
-
     def near(self, noise: Noise, values: Tensor, amount: float) -> Embedding:
         """Return noisy embeddings near given ones.
 

@@ -66,7 +66,7 @@ class Unet(nn.Module):
             edge: what lies beyond the edge; zeros tell where a cell is, which noise does not.
             image_conditioner: the same for embeddings of images.
             deviation: about the standard deviation of each channel, (channels,), of zero mean. The
-                layers then only correct the best linear guess.
+                layers then only correct the best linear estimate.
         """
         super().__init__()
         self.patch = patch
@@ -129,11 +129,11 @@ class Unet(nn.Module):
 
 
 def preconditioned(z: Tensor, residual: Tensor, t: Tensor, deviation: Tensor) -> Tensor:
-    """Return the best linear guess of x from z = (1 - t) x + t e, corrected by a residual.
+    """Return the best linear estimate of x from z = (1 - t) x + t e, corrected by a residual.
 
-    For x of zero mean and standard deviation d the guess is (1 - t) d^2 z / ((1 - t)^2 d^2 + t^2),
-    and the residual is scaled so that it is to have unit variance at all times (Karras et al. 2022,
-    arXiv 2206.00364, table 1, on straight paths).
+    For x of zero mean and standard deviation d the estimate is (1 - t) d^2 z divided by
+    (1 - t)^2 d^2 + t^2. The residual is scaled so that its target has unit variance at all times
+    (Karras et al. 2022, arXiv 2206.00364, table 1, on straight paths).
 
     Args:
         z: (N, C, H, W).

@@ -64,7 +64,7 @@ def _is_flow(settings: dict[str, Any]) -> None:
 
 @operation("filter", "reconstruct", check=_is_autoencoder)
 def reconstruct(color: Floats, alpha: Floats | None, *, model: str = "builtin:codec") -> Floats:
-    """Encode and decode by an autoencoder: what it has not learned, such as noise, is lost.
+    """Encode with an autoencoder and decode again: what it has not learned is lost, such as noise.
 
     The picture keeps its size. An autoencoder of your own works best on pictures of about the size
     and kind that it was trained on.

@@ -103,7 +103,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--from", dest="parent")
-    parser.add_argument("--guide", help="a model of the same latents to guide away from")
     parser.add_argument("--snapshots", action="store_true")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--guidances", type=float, nargs="*", default=[])
@@ -114,9 +113,6 @@ def main() -> None:
     keep = arguments.output if arguments.snapshots else None
     steps, seconds = trained(learner, arguments.minutes, arguments.steps, keep)
     family = learner.average
-    if arguments.guide:
-        guide, _ = registry.load(registry.find(arguments.guide), family.shape)
-        object.__setattr__(family, "guide", guide)  # no part of its own state
     registry.save_weights(
         arguments.output / "model.safetensors", family, presets.check(layer), steps
     )
