@@ -59,7 +59,8 @@ def features(
     from imagegen.family import LatentCodec
     from imagegen.images import metadata
 
-    if data is None and Path(model).exists():
+    # One argument is DATA if no model can have that name, or it is a folder or file that exists.
+    if data is None and (model.startswith("sample:") or "/" in model or Path(model).exists()):
         model, data = CODEC, model
     found = registry.find(model)
     if output.suffix != ".npz":

@@ -97,6 +97,10 @@ def test_the_built_in_codec_encodes_any_pictures(
         assert arrays["latents"].shape[0] == 12
         assert arrays["latents"].shape[2:] == (8, 8)  # all pictures at 64x64 pixels
     assert "name them: DATA" in call("features", "builtin:codec", code=2).err
+    assert "no such folder: nowhere/" in call("features", "nowhere/", code=1).err
+    call("features", "sample:smileys", "-o", out)
+    with np.load(out) as arrays:
+        assert arrays["latents"].shape[1:] == (64, 8, 8)
     picture = next(pictures.rglob("*.png"))
     call("postprocess", picture, "--op", "reconstruct", "-o", tmp_path / "again.png")
     with Image.open(picture) as before, Image.open(tmp_path / "again.png") as after:
